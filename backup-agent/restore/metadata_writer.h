@@ -1,0 +1,76 @@
+// Puts metadata of a recovery point back on file-system objects: owner, mode, extended attributes,
+// times, inode flags, in the order in which one does not undo the other.
+//
+// What this process may not do (owners, trusted attributes and the like as an ordinary user) is
+// counted by kind, to be told once; everything else that fails is an error of that object.
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "vault/format/entry.h"
+
+namespace holdfast::backup_agent {
+
+// Kinds of metadata that could not be set, and on how many objects. Any number of threads.
+class RefusedMetadata {
+ public:
+  void add(const std::string& kind, const std::string& example) {
+    const std::lock_guard lock(mutex_);
+    auto& entry = kinds_[kind];
+    if (entry.count++ == 0) entry.example = example;
+  }
+  // "owner of 1,204 objects, the first is ..." and so on.
+  std::vector<std::string> report() const;
+
+ private:
+  struct Kind {
+    uint64_t count = 0;
+    std::string example;
+  };
+  mutable std::mutex mutex_;
+  std::map<std::string, Kind> kinds_;
+};
+
+struct MetadataOptions {
+  bool owners_by_name = false;  // look names up here instead of using the stored numbers
+};
+
+// Uids and gids to use on this machine. Any number of threads.
+class OwnerLookup {
+ public:
+  explicit OwnerLookup(bool by_name) : by_name_(by_name) {}
+  uint32_t uid(const vault::Entry& entry);
+  uint32_t gid(const vault::Entry& entry);
+
+ private:
+  const bool by_name_;
+  std::mutex mutex_;
+  std::map<std::string, std::optional<uint32_t>> users_;
+  std::map<std::string, std::optional<uint32_t>> groups_;
+};
+
+class MetadataWriter {
+ public:
+  MetadataWriter(const MetadataOptions& options, RefusedMetadata& refused)
+      : owners_(options.owners_by_name), refused_(refused) {}
+
+  // An open file or directory. `fresh` objects were just made: they have no attributes to remove.
+  // `path` is for messages. Errors: the system's.
+  Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs, bool fresh,
+               const std::string& path);
+  // An object that cannot be opened (link, device, FIFO, socket), by name.
+  Status apply_at(int directory_fd, const std::string& name, const vault::Entry& entry,
+                  const std::vector<vault::Xattr>& xattrs, bool fresh, const std::string& path);
+
+ private:
+  bool refused(int error, const std::string& kind, const std::string& path);
+
+  OwnerLookup owners_;
+  RefusedMetadata& refused_;
+};
+
+}  // namespace holdfast::backup_agent

@@ -1,0 +1,324 @@
+#include "backup-agent/restore/restore_tasks.h"
+
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "base/crypto/random.h"
+
+namespace holdfast::backup_agent {
+namespace {
+
+constexpr size_t kProblemsMax = 10'000;
+constexpr size_t kCompareBytes = 256 * 1024;
+
+bool ends_everything(const Error& error) {
+  return error.code == std::errc::no_space_on_device || error.code.value() == EDQUOT ||
+         error.code == std::errc::read_only_file_system || error.code == Errc::interrupted;
+}
+
+Status write_all(int fd, ByteView bytes, uint64_t offset) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::pwrite(fd, bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno_error("");
+    }
+    bytes = bytes.subspan(static_cast<size_t>(n));
+    offset += static_cast<uint64_t>(n);
+  }
+  return {};
+}
+
+// Fills `out` or says how much there is.
+Result<size_t> read_all(int fd, MutableByteView out, uint64_t offset) {
+  size_t have = 0;
+  while (have < out.size()) {
+    const ssize_t n = ::pread(fd, out.data() + have, out.size() - have,
+                              static_cast<off_t>(offset + have));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno_error("");
+    }
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+  }
+  return have;
+}
+
+}  // namespace
+
+void RestoreContext::problem(const std::string& path, const std::string& reason) {
+  const std::lock_guard lock(mutex);
+  progress.problems = ++report.problem_count;
+  if (report.problems.size() < kProblemsMax) report.problems.push_back({path, reason});
+}
+
+void RestoreContext::fail(const Error& error) {
+  const std::lock_guard lock(mutex);
+  if (!fatal) fatal = error;
+  stopped = true;
+}
+
+void RestoreContext::failed(const std::string& path, const Error& error) {
+  if (ends_everything(error)) {
+    fail(Error{error.code, error.context.empty() ? path : error.context});
+  } else {
+    problem(path, error.context.empty() || error.context == path ? error.code.message()
+                                                                 : error.message());
+  }
+}
+
+DirectoryTask::DirectoryTask(RestoreContext& context, Ptr parent, std::string name,
+                             std::optional<vault::Entry> entry, DirectoryHandle::Ptr handle,
+                             bool fresh)
+    : context_(context),
+      parent_(std::move(parent)),
+      name_(std::move(name)),
+      entry_(std::move(entry)),
+      handle_(std::move(handle)),
+      fresh_(fresh) {
+  if (parent_) parent_->hold();
+}
+
+std::string DirectoryTask::path() const {
+  return parent_ ? io::join_path(parent_->path(), name_) : context_.options.target;
+}
+
+bool DirectoryTask::ensure() {
+  if (handle_) return true;
+  if (failed_) return false;
+  const auto make = [&]() -> Status {
+    TRY(const auto fd, parent_->handle()->fd());
+    if (::mkdirat(fd->get(), name_.c_str(), 0700) == 0) {
+      fresh_ = true;
+    } else if (errno != EEXIST) {
+      return errno_error(path());
+    }
+    auto opened = parent_->handle()->open_child(name_);
+    const bool in_the_way = !opened.ok() && (opened.error().code == std::errc::not_a_directory ||
+                                             opened.error().code.value() == ELOOP);
+    if (in_the_way && context_.options.overwrite != Overwrite::never) {
+      // A file or link where a directory belongs. Links are never followed.
+      if (::unlinkat(fd->get(), name_.c_str(), 0) != 0 ||
+          ::mkdirat(fd->get(), name_.c_str(), 0700) != 0) {
+        return errno_error(path());
+      }
+      fresh_ = true;
+      opened = parent_->handle()->open_child(name_);
+    }
+    if (!opened.ok()) return std::move(opened).error();
+    handle_ = std::move(*opened);
+    return {};
+  };
+  if (!parent_->ensure()) {
+    failed_ = true;
+    return false;
+  }
+  if (const Status made = make(); !made.ok()) {
+    failed_ = true;
+    context_.failed(path(), made.error());
+    return false;
+  }
+  return true;
+}
+
+void DirectoryTask::open_existing() {
+  if (!parent_ || !parent_->handle()) return;
+  auto opened = parent_->handle()->open_child(name_);
+  if (opened.ok()) handle_ = std::move(*opened);
+}
+
+void DirectoryTask::release() {
+  if (--holders_ > 0) return;
+  finish();
+  if (parent_) parent_->release();
+}
+
+void DirectoryTask::finish() {
+  if (!handle_ || !entry_ || context_.stopped || context_.options.dry_run) return;
+  const auto apply = [&]() -> Status {
+    TRY(const auto xattrs, context_.domain.xattrs(*entry_));
+    TRY(const auto fd, handle_->fd());
+    return context_.metadata.apply(fd->get(), *entry_, xattrs, fresh_, path());
+  };
+  if (const Status applied = apply(); !applied.ok()) context_.failed(path(), applied.error());
+  const std::lock_guard lock(context_.mutex);
+  ++context_.report.directories;
+}
+
+FileTask::FileTask(RestoreContext& context, DirectoryTask::Ptr directory, std::string name,
+                   vault::Entry entry, Mode mode)
+    : context_(context),
+      directory_(std::move(directory)),
+      name_(std::move(name)),
+      entry_(std::move(entry)),
+      mode_(mode) {
+  directory_->hold();
+}
+
+FileTask::~FileTask() = default;
+
+std::string FileTask::path() const { return io::join_path(directory_->path(), name_); }
+
+Result<int> FileTask::open() {
+  const std::lock_guard lock(mutex_);
+  if (fd_) return fd_.get();
+  TRY(const auto directory, directory_->handle()->fd());
+  constexpr int kCreate = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+  constexpr int kOpen = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  switch (mode_) {
+    case Mode::create:
+      fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, 0600));
+      break;
+    case Mode::replace:
+      temporary_ = ".holdfast-" + to_hex(crypto::random_array<8>());
+      fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, 0600));
+      break;
+    case Mode::patch:
+      fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
+      break;
+    case Mode::keep:
+      fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDONLY | kOpen));
+      break;
+  }
+  if (!fd_) return errno_error(path());
+  made_ = mode_ == Mode::create || mode_ == Mode::replace;
+  // Fixes holes at the end, and the size of files that end in one.
+  const uint64_t single =
+      entry_.extents.size() == 1 && entry_.extents[0].chunk ? entry_.size : 0;
+  if (made_ && entry_.size > 0 && single == 0 &&
+      ::ftruncate(fd_.get(), static_cast<off_t>(entry_.size)) != 0) {
+    return errno_error(path());
+  }
+  return fd_.get();
+}
+
+void FileTask::write(uint64_t offset, ByteView bytes) {
+  if (failed_ || context_.stopped) return;
+  const auto fd = open();
+  if (!fd.ok()) return fail(fd.error());
+  if (const Status written = write_all(*fd, bytes, offset); !written.ok()) {
+    return fail(Error(written.error()).in(path()));
+  }
+  changed_ = true;
+  const std::lock_guard lock(context_.mutex);
+  context_.report.bytes_written += bytes.size();
+}
+
+bool FileTask::has(uint64_t offset, const vault::Extent& extent) {
+  const auto fd = open();
+  if (!fd.ok()) {
+    fail(fd.error());
+    return true;
+  }
+  thread_local Bytes buffer;
+  if (extent.chunk) {
+    buffer.resize(extent.bytes);
+    const auto got = read_all(*fd, buffer, offset);
+    return got.ok() && *got == extent.bytes &&
+           context_.domain.id_matches(*extent.chunk, vault::ChunkKind::data, {}, buffer);
+  }
+  // A hole: zeros will do, wherever they are stored; reading a true hole is cheap.
+  buffer.resize(kCompareBytes);
+  for (uint64_t at = 0; at < extent.bytes; at += buffer.size()) {
+    const off_t data = ::lseek(*fd, static_cast<off_t>(offset + at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) return true;
+    if (data >= 0 && static_cast<uint64_t>(data) >= offset + extent.bytes) return true;
+    const size_t n = std::min<uint64_t>(buffer.size(), extent.bytes - at);
+    const auto got = read_all(*fd, MutableByteView(buffer).first(n), offset + at);
+    if (!got.ok() || !all_zero(ByteView(buffer).first(*got))) return false;
+  }
+  return true;
+}
+
+void FileTask::punch(uint64_t offset, uint64_t bytes) {
+  const auto fd = open();
+  if (!fd.ok()) return fail(fd.error());
+  changed_ = true;
+  if (::fallocate(*fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                  static_cast<off_t>(bytes)) == 0) {
+    return;
+  }
+  // File systems without holes get zeros.
+  const Bytes zeros(kCompareBytes);
+  for (uint64_t at = 0; at < bytes; at += zeros.size()) {
+    const size_t n = std::min<uint64_t>(zeros.size(), bytes - at);
+    const Status written = write_all(*fd, ByteView(zeros).first(n), offset + at);
+    if (!written.ok()) return fail(Error(written.error()).in(path()));
+  }
+}
+
+void FileTask::fail(const Error& error) {
+  if (failed_.exchange(true)) return;
+  context_.failed(path(), error);
+}
+
+void FileTask::release() {
+  if (--holders_ > 0) return;
+  finish();
+  directory_->release();
+}
+
+// Metadata, and for delta the size.
+Status FileTask::finish_content(int fd) {
+  if (mode_ == Mode::patch) {
+    struct stat st {};
+    if (::fstat(fd, &st) != 0) return errno_error(path());
+    if (static_cast<uint64_t>(st.st_size) != entry_.size) {
+      if (::ftruncate(fd, static_cast<off_t>(entry_.size)) != 0) return errno_error(path());
+      changed_ = true;
+    }
+  }
+  TRY(const auto xattrs, context_.domain.xattrs(entry_));
+  return context_.metadata.apply(fd, entry_, xattrs, made_, path());
+}
+
+Status FileTask::put_in_place() {
+  if (mode_ != Mode::replace) return {};
+  TRY(const auto directory, directory_->handle()->fd());
+  if (::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) != 0) {
+    return errno_error(path());
+  }
+  return {};
+}
+
+void FileTask::finish() {
+  if (!failed_ && !context_.stopped) {
+    const auto complete = [&]() -> Status {
+      TRY(const int fd, open());
+      TRYV(finish_content(fd));
+      return put_in_place();
+    };
+    if (const Status completed = complete(); !completed.ok()) fail(completed.error());
+  }
+  fd_.reset();
+  if (failed_ || context_.stopped) {
+    // Half a file under its own name would pass for a whole one.
+    if (made_) {
+      if (const auto directory = directory_->handle()->fd(); directory.ok()) {
+        const std::string& made = mode_ == Mode::replace ? temporary_ : name_;
+        ::unlinkat((*directory)->get(), made.c_str(), 0);
+      }
+    }
+    return;
+  }
+  done_ = true;
+  ++context_.progress.entries;
+  context_.progress.bytes += entry_.size;
+  const std::lock_guard lock(context_.mutex);
+  RestoreReport& report = context_.report;
+  if (made_) {
+    ++report.files_written;
+  } else if (changed_) {
+    ++report.files_patched;
+  } else {
+    ++report.files_unchanged;
+  }
+}
+
+}  // namespace holdfast::backup_agent

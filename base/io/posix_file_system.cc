@@ -1,0 +1,204 @@
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <ctime>
+
+#include "base/io/fd.h"
+#include "base/io/file_system.h"
+
+namespace holdfast::io {
+
+void Fd::reset() {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+namespace {
+
+class PosixWritableFile final : public WritableFile {
+ public:
+  PosixWritableFile(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+
+  Status write(ByteView bytes) override {
+    while (!bytes.empty()) {
+      const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return errno_error("cannot write " + path_);
+      }
+      bytes = bytes.subspan(static_cast<size_t>(n));
+    }
+    return {};
+  }
+  Status sync() override {
+    if (::fdatasync(fd_.get()) != 0) return errno_error("cannot sync " + path_);
+    return {};
+  }
+  Status close() override {
+    // Network file systems report write errors here.
+    if (::close(fd_.release()) != 0) return errno_error("cannot close " + path_);
+    return {};
+  }
+
+ private:
+  Fd fd_;
+  std::string path_;
+};
+
+class PosixReadableFile final : public ReadableFile {
+ public:
+  PosixReadableFile(Fd fd, uint64_t size, std::string path)
+      : fd_(std::move(fd)), size_(size), path_(std::move(path)) {}
+  ~PosixReadableFile() override {
+    if (map_ != nullptr) ::munmap(map_, size_);
+  }
+
+  uint64_t size_bytes() const override { return size_; }
+  Result<size_t> read_at(uint64_t offset, MutableByteView out) const override {
+    size_t have = 0;
+    while (have < out.size()) {
+      const ssize_t n = ::pread(fd_.get(), out.data() + have, out.size() - have,
+                                static_cast<off_t>(offset + have));
+      if (n < 0) {
+        if (errno == EINTR) continue;
+        return errno_error("cannot read " + path_);
+      }
+      if (n == 0) break;
+      have += static_cast<size_t>(n);
+    }
+    return have;
+  }
+  Result<ByteView> map() override {
+    if (map_ == nullptr && size_ > 0) {
+      void* p = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_.get(), 0);
+      if (p == MAP_FAILED) return errno_error("cannot map " + path_);
+      map_ = p;
+    }
+    return ByteView(static_cast<const uint8_t*>(map_), size_);
+  }
+
+ private:
+  Fd fd_;
+  uint64_t size_;
+  std::string path_;
+  void* map_ = nullptr;
+};
+
+TimeNs to_ns(const timespec& t) { return static_cast<TimeNs>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; }
+
+class PosixFileSystem final : public FileSystem {
+ public:
+  Result<std::unique_ptr<WritableFile>> create(const std::string& path) override {
+    Fd fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+    if (!fd) return errno_error("cannot create " + path);
+    return std::unique_ptr<WritableFile>(new PosixWritableFile(std::move(fd), path));
+  }
+
+  Result<std::unique_ptr<ReadableFile>> open(const std::string& path) override {
+    Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd) return errno_error("cannot open " + path);
+    struct stat st {};
+    if (::fstat(fd.get(), &st) != 0) return errno_error("cannot open " + path);
+    if (S_ISDIR(st.st_mode)) return errno_error(EISDIR, path);
+    return std::unique_ptr<ReadableFile>(
+        new PosixReadableFile(std::move(fd), static_cast<uint64_t>(st.st_size), path));
+  }
+
+  Status rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return errno_error("cannot rename to " + to);
+    return {};
+  }
+
+  Status rename_new(const std::string& from, const std::string& to) override {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0) return {};
+    if (errno != EINVAL && errno != ENOSYS) return errno_error("cannot rename to " + to);
+    // File systems without the flag (NFS among them): link refuses an existing name everywhere.
+    if (::link(from.c_str(), to.c_str()) != 0) return errno_error("cannot create " + to);
+    if (::unlink(from.c_str()) != 0) return errno_error("cannot remove " + from);
+    return {};
+  }
+
+  Status remove(const std::string& path) override {
+    if (::remove(path.c_str()) != 0) return errno_error("cannot remove " + path);
+    return {};
+  }
+
+  Status make_directory(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0700) == 0 || errno == EEXIST) return {};
+    return errno_error("cannot create directory " + path);
+  }
+
+  Status sync_directory(const std::string& path) override {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    // EINVAL: the file system has no such thing as syncing a directory (some FUSE ones).
+    if (!fd || (::fsync(fd.get()) != 0 && errno != EINVAL)) {
+      return errno_error("cannot sync directory " + path);
+    }
+    return {};
+  }
+
+  Result<FileInfo> info(const std::string& path) override {
+    struct stat st {};
+    if (::stat(path.c_str(), &st) != 0) return errno_error("cannot find " + path);
+    return FileInfo{static_cast<uint64_t>(st.st_size), to_ns(st.st_mtim), S_ISDIR(st.st_mode)};
+  }
+
+  Result<std::vector<DirectoryEntry>> list(const std::string& path) override {
+    DIR* dir = ::opendir(path.c_str());
+    if (dir == nullptr) return errno_error("cannot list " + path);
+    std::vector<DirectoryEntry> entries;
+    errno = 0;
+    while (const dirent* e = ::readdir(dir)) {
+      const std::string_view name = e->d_name;
+      if (name != "." && name != "..") {
+        bool is_directory = e->d_type == DT_DIR;
+        if (e->d_type == DT_UNKNOWN) {
+          auto entry_info = info(join_path(path, name));
+          is_directory = entry_info.ok() && entry_info->is_directory;
+        }
+        entries.push_back({std::string(name), is_directory});
+      }
+      errno = 0;
+    }
+    const int error = errno;  // an error in the middle must not look like a short directory
+    ::closedir(dir);
+    if (error != 0) return errno_error(error, "cannot list " + path);
+    return entries;
+  }
+
+  Result<bool> is_network(const std::string& path) override {
+    struct statfs fs {};
+    if (::statfs(path.c_str(), &fs) != 0) return errno_error("cannot find " + path);
+    switch (static_cast<uint32_t>(fs.f_type)) {
+      case 0x6969:      // NFS_SUPER_MAGIC
+      case 0x517b:      // SMB_SUPER_MAGIC
+      case 0xff534d42:  // CIFS_SUPER_MAGIC
+      case 0xfe534d42:  // SMB2_SUPER_MAGIC
+      case 0x65735546:  // FUSE_SUPER_MAGIC
+      case 0x00c36400:  // CEPH_SUPER_MAGIC
+      case 0x01021997:  // V9FS_MAGIC
+        return true;
+      default: return false;
+    }
+  }
+
+  TimeNs now_ns() override {
+    timespec t{};
+    ::clock_gettime(CLOCK_REALTIME, &t);
+    return to_ns(t);
+  }
+};
+
+}  // namespace
+
+FileSystem& posix_file_system() {
+  static PosixFileSystem* const fs = new PosixFileSystem;
+  return *fs;
+}
+
+}  // namespace holdfast::io

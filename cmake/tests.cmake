@@ -1,0 +1,21 @@
+# One test binary per folder. Every .cc below tests/ is built by the globs here; tests/layout_test.py
+# fails if one is not.
+find_package(GTest REQUIRED)
+include(GoogleTest)
+find_program(PYTHON NAMES python3 PATHS /usr/bin NO_DEFAULT_PATH REQUIRED)
+
+file(GLOB support_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/support/*.cc)
+add_library(holdfast_test_support STATIC ${support_sources})
+target_link_libraries(holdfast_test_support PUBLIC holdfast_backup_agent GTest::gtest GTest::gmock)
+
+function(holdfast_test name folder)
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/${folder}/*.cc)
+  add_executable(test_${name} ${sources})
+  target_link_libraries(test_${name} PRIVATE holdfast_test_support GTest::gtest_main)
+  gtest_discover_tests(test_${name} TEST_PREFIX "${name}." DISCOVERY_TIMEOUT 60
+    PROPERTIES TIMEOUT 600)
+endfunction()
+
+holdfast_test(base base)
+holdfast_test(vault vault)
+holdfast_test(backup_agent backup-agent)

@@ -1,0 +1,32 @@
+// A directory that goes with the object, and everything in it.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "base/crypto/random.h"
+
+namespace holdfast::testing {
+
+class TempDirectory {
+ public:
+  TempDirectory() {
+    path_ = std::filesystem::temp_directory_path() /
+            ("holdfast-test-" + to_hex(crypto::random_array<8>()));
+    std::filesystem::create_directories(path_);
+  }
+  ~TempDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+  }
+  TempDirectory(const TempDirectory&) = delete;
+  TempDirectory& operator=(const TempDirectory&) = delete;
+
+  const std::string path() const { return path_.string(); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace holdfast::testing

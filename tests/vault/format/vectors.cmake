@@ -1,0 +1,26 @@
+# The formats are what docs/formats/vectors.txt says: runs PROGRAM and compares its output with the file
+# EXPECTED. A difference means that the code writes or reads other bytes than before: a change of
+# format, or a fault. Do not write the file anew to make this pass.
+cmake_minimum_required(VERSION 3.25)
+
+execute_process(COMMAND ${PROGRAM} OUTPUT_VARIABLE printed RESULT_VARIABLE result)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} failed: ${result}")
+endif()
+file(READ ${EXPECTED} expected)
+if(printed STREQUAL expected)
+  return()
+endif()
+string(REPLACE "\n" ";" printed_lines "${printed}")
+string(REPLACE "\n" ";" expected_lines "${expected}")
+foreach(line IN LISTS printed_lines)
+  if(NOT line IN_LIST expected_lines)
+    message("printed, not in the file: ${line}")
+  endif()
+endforeach()
+foreach(line IN LISTS expected_lines)
+  if(NOT line IN_LIST printed_lines)
+    message("in the file, not printed: ${line}")
+  endif()
+endforeach()
+message(FATAL_ERROR "the test vectors differ from ${EXPECTED}")

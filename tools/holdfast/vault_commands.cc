@@ -1,0 +1,235 @@
+#include <map>
+#include <set>
+
+#include "base/units.h"
+#include "tools/holdfast/output.h"
+#include "vault/client/keys.h"
+#include "vault/errc.h"
+#include "vault/format/object_names.h"
+
+namespace holdfast::cli {
+namespace {
+
+struct CreateArguments {
+  std::string location;
+  std::string name;
+  std::string region;
+  bool recovery_code = false;
+};
+
+// The argument, or --vault.
+std::string location_of(const std::string& argument, const GlobalOptions& options) {
+  return argument.empty() ? options.vault : argument;
+}
+
+int create(const GlobalOptions& global, const CreateArguments& arguments) {
+  Output out(global);
+  const std::string location = location_of(arguments.location, global);
+  if (location.empty()) return out.fail(Error{{}, "which directory? Give it as VAULT"});
+  vault::CreateOptions options;
+  options.name = arguments.name;
+  options.region = arguments.region;
+  options.machine = machine_name();
+  auto passphrase = read_new_passphrase(global.passphrase_file, "HOLDFAST_PASSPHRASE",
+                                        "New passphrase for the vault");
+  if (!passphrase.ok()) return out.fail(passphrase.error());
+  options.passphrase = std::move(*passphrase);
+  auto vault = vault::Vault::create(location, options, state_directory());
+  if (!vault.ok()) {
+    Error error = std::move(vault).error();
+    if (error.code == std::errc::directory_not_empty) {
+      error.context += " holds something already; give an empty or new directory";
+    }
+    return out.fail(error);
+  }
+  std::string code;
+  if (arguments.recovery_code) {
+    auto unlocked = (*vault)->unlock(options.passphrase);
+    if (!unlocked.ok()) return out.fail(unlocked.error());
+    const auto slot = vault::add_recovery_code(**vault, unlocked->secret, "recovery code", code);
+    if (!slot.ok()) return out.fail(slot.error());
+  }
+  crypto::wipe(options.passphrase);
+  out.line("created vault " + (*vault)->id().hex() + " at " + (*vault)->store().location());
+  out.line("this machine is enrolled as agent " + options.machine +
+           "; its backups need no passphrase (credential in " + state_directory().path() + ")");
+  for (const std::string& p : vault::promises((*vault)->store().traits())) out.line("promise: " + p);
+  if (!code.empty()) {
+    out.result("recovery code, shown once; print it and keep it apart from the vault:");
+    out.result("    " + code);
+  } else {
+    out.line("no one can restore without the passphrase: keep it safe, or add a recovery code with "
+             "'holdfast vault key add --recovery-code'");
+  }
+  boost::json::object fields{{"vault", (*vault)->id().hex()},
+                             {"location", json_text((*vault)->store().location())}};
+  if (!code.empty()) fields["recovery_code"] = code;
+  return out.finish(std::move(fields));
+}
+
+struct EnrolArguments {
+  std::string location;
+  vault::EnrolOptions options;
+};
+
+int enrol(const GlobalOptions& global, EnrolArguments& arguments) {
+  Output out(global);
+  GlobalOptions options = global;
+  options.vault = location_of(arguments.location, global);
+  auto vault = open_vault(options);
+  if (!vault.ok()) return out.fail(vault.error());
+  auto unlocked = unlock(**vault, options);
+  if (!unlocked.ok()) return out.fail(unlocked.error());
+  if (arguments.options.machine.empty()) arguments.options.machine = machine_name();
+  const auto keys = (*vault)->enrol(unlocked->secret, arguments.options);
+  if (!keys.ok()) return out.fail(keys.error());
+  out.line("this machine is agent " + keys->name + " (" + keys->agent.hex() +
+           "); its backups need no passphrase");
+  return out.finish({{"agent", keys->agent.hex()},
+                     {"name", json_text(keys->name)},
+                     {"domain", keys->domain.id.hex()}});
+}
+
+struct StoredBytes {
+  uint64_t packs = 0;
+  uint64_t pack_bytes = 0;
+  uint64_t index_bytes = 0;
+  uint64_t other_bytes = 0;
+  uint64_t objects = 0;
+};
+
+Result<StoredBytes> count_stored(vault::Store& store) {
+  TRY(const auto objects, store.list(""));
+  StoredBytes s;
+  for (const vault::ObjectInfo& o : objects) {
+    ++s.objects;
+    if (o.name.starts_with(vault::kPacksPrefix)) {
+      ++s.packs;
+      s.pack_bytes += o.size_bytes;
+    } else if (o.name.starts_with(vault::kIndexPrefix)) {
+      s.index_bytes += o.size_bytes;
+    } else {
+      s.other_bytes += o.size_bytes;
+    }
+  }
+  return s;
+}
+
+void warn_of_slots(const std::vector<vault::SlotStatus>& slots, Output& out) {
+  for (const vault::SlotStatus& s : slots) {
+    if (!s.readable) {
+      out.warn("key slot " + s.name + " is damaged");
+    } else if (s.is_overdue) {
+      out.warn("nobody has shown for 180 days that key slot " + s.slot.id.hex() + " ('" +
+               s.slot.label + "') opens; do so with 'holdfast vault key prove'");
+    }
+  }
+}
+
+int status(const GlobalOptions& global, const std::string& location) {
+  Output out(global);
+  GlobalOptions options = global;
+  options.vault = location_of(location, global);
+  auto vault = open_vault(options);
+  if (!vault.ok()) return out.fail(vault.error());
+  const vault::Description& d = (*vault)->description();
+  const auto stored = count_stored((*vault)->store());
+  if (!stored.ok()) return out.fail(stored.error());
+  const auto slots = vault::list_slots(**vault);
+  if (!slots.ok()) return out.fail(slots.error());
+  const auto list = (*vault)->list_points_without_secret();
+  if (!list.ok()) return out.fail(list.error());
+  const auto credential = state_directory().load_credential((*vault)->id());
+  const bool enrolled = credential.ok() && credential->has_value();
+
+  std::set<vault::ItemId> items;
+  int64_t newest = 0;
+  for (const vault::RecoveryPoint& p : list->points) {
+    items.insert(p.manifest.item());
+    newest = std::max(newest, p.manifest.time_ns);
+  }
+  out.result("vault     " + (*vault)->id().hex() + (d.name.empty() ? "" : " '" + d.name + "'") +
+             (d.region.empty() ? "" : " in region '" + d.region + "'"));
+  out.result("location  " + printable((*vault)->store().location()) + " (" +
+             (*vault)->store().traits().kind + "), format version " +
+             std::to_string(d.format_version) + ", created " + format_time(d.created_ns));
+  out.result("points    " + format_count(list->points.size()) + " of " +
+             format_count(items.size()) + " items" +
+             (newest != 0 ? ", the newest of " + format_time(newest) : ""));
+  out.result("stored    " + format_size(stored->pack_bytes) + " in " + format_count(stored->packs) +
+             " packs, index " + format_size(stored->index_bytes) + ", other objects " +
+             format_size(stored->other_bytes));
+  out.result("keys      " + std::to_string(slots->size()) + " key slots; this machine is " +
+             (enrolled ? "agent " + printable((*credential)->name) : "not enrolled"));
+  for (const std::string& p : vault::promises((*vault)->store().traits())) {
+    out.result("promise   " + p);
+  }
+  for (const vault::PointDefect& defect : list->defects) {
+    out.warn(defect.name + ": " + defect.reason);
+  }
+  warn_of_slots(*slots, out);
+  return out.finish({{"vault", (*vault)->id().hex()},
+                     {"name", json_text(d.name)},
+                     {"region", json_text(d.region)},
+                     {"location", json_text((*vault)->store().location())},
+                     {"points", list->points.size()},
+                     {"items", items.size()},
+                     {"packs", stored->packs},
+                     {"pack_bytes", stored->pack_bytes},
+                     {"index_bytes", stored->index_bytes},
+                     {"other_bytes", stored->other_bytes},
+                     {"key_slots", slots->size()},
+                     {"enrolled", enrolled}});
+}
+
+}  // namespace
+
+void add_vault_commands(Commands& commands) {
+  CLI::App* vault = commands.app.add_subcommand("vault", "Make and look after vaults");
+  vault->require_subcommand(1);
+
+  CLI::App* cmd = vault->add_subcommand("create", "Make a vault and enrol this machine");
+  auto c = std::make_shared<CreateArguments>();
+  cmd->add_option("VAULT", c->location, "Directory; made if need be, must be empty");
+  cmd->add_option("--name", c->name, "Name of the vault; visible without a key");
+  cmd->add_option("--region", c->region, "Region it stands in; visible without a key");
+  cmd->add_flag("--recovery-code", c->recovery_code,
+                "Also make a recovery code to print, which opens the vault like the passphrase");
+  add_vault_option(*cmd, commands.options);
+  add_passphrase_option(*cmd, commands.options);
+  add_output_options(*cmd, commands.options);
+  cmd->callback([&commands, c] {
+    commands.run = [&commands, c] { return create(commands.options, *c); };
+  });
+
+  cmd = vault->add_subcommand("enrol", "Make this machine an agent of a vault");
+  auto e = std::make_shared<EnrolArguments>();
+  cmd->add_option("VAULT", e->location, "The vault (or --vault)");
+  cmd->add_option("--name", e->options.machine, "Name of this machine (default: host name)");
+  cmd->add_flag("--new", e->options.fresh,
+                "A new identity even if this machine has one: for clones of another machine");
+  cmd->add_option("--join", e->options.join,
+                  "Share the dedup domain of this agent (name or id): less is stored, but each can "
+                  "then tell what the other stores")
+      ->type_name("AGENT");
+  add_vault_option(*cmd, commands.options);
+  add_passphrase_option(*cmd, commands.options);
+  add_output_options(*cmd, commands.options);
+  cmd->callback([&commands, e] {
+    commands.run = [&commands, e] { return enrol(commands.options, *e); };
+  });
+
+  cmd = vault->add_subcommand("status", "What is in a vault, and what it promises; needs no key");
+  auto s = std::make_shared<std::string>();
+  cmd->add_option("VAULT", *s, "The vault (or --vault)");
+  add_vault_option(*cmd, commands.options);
+  add_output_options(*cmd, commands.options);
+  cmd->callback([&commands, s] {
+    commands.run = [&commands, s] { return status(commands.options, *s); };
+  });
+
+  add_check_command(commands, *vault);
+  add_key_commands(commands, *vault);
+}
+
+}  // namespace holdfast::cli

@@ -1,0 +1,183 @@
+#include "vault/client/keys.h"
+
+#include <algorithm>
+#include <map>
+
+#include "vault/errc.h"
+#include "vault/format/object_names.h"
+#include "vault/format/proof.h"
+
+namespace holdfast::vault {
+namespace {
+
+int64_t now_ns() { return io::posix_file_system().now_ns(); }
+
+// The newest time that a signed proof gives for each slot.
+Result<std::map<SlotId, int64_t>> load_proofs(Vault& vault) {
+  TRY(const auto objects, vault.store().list(std::string(kProofsPrefix)));
+  std::map<SlotId, int64_t> newest;
+  std::map<uint32_t, crypto::PublicKey> keys;
+  for (const ObjectInfo& object : objects) {
+    TRY(const Bytes bytes, vault.store().get(object.name, kObjectBytesMax));
+    const auto proof = decode_proof(bytes);
+    if (!proof.ok() || proof->vault != vault.id()) continue;
+    if (!keys.contains(proof->generation)) {
+      auto key = vault_key_of(vault.store(), vault.description(), proof->generation);
+      if (!key.ok()) continue;
+      keys[proof->generation] = *key;
+    }
+    if (!verify_object(bytes, keys[proof->generation], "proof").ok()) continue;
+    int64_t& time = newest[proof->slot];
+    time = std::max(time, proof->time_ns);
+  }
+  return newest;
+}
+
+}  // namespace
+
+Result<std::vector<SlotStatus>> list_slots(Vault& vault) {
+  TRY(const auto objects, vault.store().list(std::string(kKeysPrefix)));
+  TRY(const auto proofs, load_proofs(vault));
+  std::vector<SlotStatus> out;
+  uint32_t newest_generation = 0;
+  for (const ObjectInfo& object : objects) {
+    TRY(const Bytes bytes, vault.store().get(object.name, kObjectBytesMax));
+    SlotStatus status;
+    status.name = object.name;
+    auto slot = decode_slot(bytes);
+    status.readable = slot.ok() && slot->vault == vault.id();
+    if (status.readable) {
+      status.slot = std::move(*slot);
+      const auto proof = proofs.find(status.slot.id);
+      status.proved_ns = std::max(status.slot.created_ns,
+                                  proof == proofs.end() ? int64_t{0} : proof->second);
+      status.is_overdue = now_ns() - status.proved_ns > kProofIntervalNs;
+      newest_generation = std::max(newest_generation, status.slot.generation);
+    }
+    out.push_back(std::move(status));
+  }
+  for (SlotStatus& s : out) s.is_current = s.readable && s.slot.generation == newest_generation;
+  return out;
+}
+
+Result<SlotId> add_passphrase(Vault& vault, const VaultSecret& secret, std::string_view passphrase,
+                              std::string_view label) {
+  TRY(const Slot slot, make_passphrase_slot(vault.id(), secret, passphrase, label, now_ns()));
+  TRYV(vault.store().put_if_absent(slot_name(slot.id), slot.encode()));
+  return slot.id;
+}
+
+Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::string_view label,
+                                 std::string& code) {
+  const Slot slot = make_recovery_code_slot(vault.id(), secret, label, now_ns(), code);
+  TRYV(vault.store().put_if_absent(slot_name(slot.id), slot.encode()));
+  return slot.id;
+}
+
+Status remove_slot(Vault& vault, const SlotId& id) {
+  TRY(const auto slots, list_slots(vault));
+  const auto found = std::find_if(slots.begin(), slots.end(), [&](const SlotStatus& s) {
+    return s.name == slot_name(id);
+  });
+  if (found == slots.end()) return Error{Errc::missing, "key slot " + id.hex()};
+  const auto others = std::count_if(slots.begin(), slots.end(), [&](const SlotStatus& s) {
+    return s.is_current && s.slot.id != id;
+  });
+  if (found->is_current && others == 0) {
+    return Error{std::make_error_code(std::errc::operation_not_permitted),
+                 "this is the last key slot; without it nothing could ever be restored"};
+  }
+  return vault.store().remove(slot_name(id));
+}
+
+Status record_proof(Vault& vault, const UnlockedSlot& unlocked) {
+  Proof proof;
+  proof.vault = vault.id();
+  proof.slot = unlocked.slot.id;
+  proof.generation = unlocked.secret.generation;
+  proof.time_ns = now_ns();
+  return vault.store().put(proof_name(proof), proof.encode(unlocked.secret.vault_seed));
+}
+
+Result<SlotId> rotate_slot(Vault& vault, const UnlockedSlot& old, std::string_view passphrase) {
+  TRY(const SlotId added, add_passphrase(vault, old.secret, passphrase, old.slot.label));
+  TRYV(remove_slot(vault, old.slot.id));
+  return added;
+}
+
+Result<RecoveryRotation> rotate_recovery_key(Vault& vault, const UnlockedSlot& old,
+                                             std::string_view passphrase) {
+  TRY(const OpenRoster open, open_roster(vault.store(), vault.description(), old.secret));
+  TRY(const auto slots, list_slots(vault));
+  const VaultSecret next = old.secret.successor();
+  RecoveryRotation out;
+  out.generation = next.generation;
+
+  // First the slot that opens the new secret: whatever fails later, somebody can open the vault.
+  TRY(out.slot, add_passphrase(vault, next, passphrase, old.slot.label));
+  // Then the roster, sealed anew under the new secret, ready but not in force...
+  Roster roster = open.clear;
+  roster.domains.clear();
+  for (const DomainKeys& d : open.domains) {
+    roster.domains.push_back(seal_domain(vault.id(), next.roster_key, d));
+  }
+  for (RosterAgent& a : roster.agents) {
+    const OpenRoster::Agent* known = open.find(a.id);
+    CHECK(known != nullptr);
+    a.sealed = seal_agent_record(vault.id(), next.roster_key, a, {known->name, known->item_secret});
+    a.memberships.clear();
+    for (const auto& [domain, secret] : known->secrets) {
+      a.memberships.push_back(seal_membership(vault.id(), next.roster_key, a, domain, secret));
+    }
+  }
+  // ... until the succession is there. A crash before it leaves a slot and a roster that nobody
+  // believes; the rotation is simply run again.
+  Succession succession;
+  succession.vault = vault.id();
+  succession.generation = next.generation;
+  succession.old_vault_key = old.secret.vault_key();
+  succession.vault_key = next.vault_key();
+  succession.recovery_key = next.recovery_key();
+  succession.time_ns = now_ns();
+  TRYV(put_roster(vault.store(), roster, next));
+  TRYV(vault.store().put_if_absent(succession_name(next.generation),
+                                   succession.encode(old.secret.vault_seed, next.vault_seed)));
+  for (const SlotStatus& s : slots) {
+    if (s.readable && s.slot.id != old.slot.id) ++out.slots_dropped;
+    TRYV(vault.store().remove(s.name));
+  }
+  return out;
+}
+
+Result<DomainRotation> rotate_domain(Vault& vault, const VaultSecret& secret,
+                                     std::string_view agent) {
+  TRY(const OpenRoster open, open_roster(vault.store(), vault.description(), secret));
+  const OpenRoster::Agent* compromised = nullptr;
+  if (agent.empty()) {
+    TRY(const auto stored, vault.state().load_credential(vault.id()));
+    if (stored) compromised = open.find(stored->agent);
+  } else {
+    for (const OpenRoster::Agent& a : open.agents) {
+      if (a.name == agent || a.id.hex() == agent) compromised = &a;
+    }
+  }
+  if (compromised == nullptr) {
+    return Error{Errc::missing, "agent '" + std::string(agent) + "' in the roster"};
+  }
+  const DomainId old_domain = compromised->secrets.back().first;
+  const DomainKeys fresh = DomainKeys::create();
+  Roster roster = open.clear;
+  roster.domains.push_back(seal_domain(vault.id(), secret.roster_key, fresh));
+  DomainRotation out;
+  out.domain = fresh.id;
+  for (RosterAgent& a : roster.agents) {
+    if (a.memberships.back().domain != old_domain) continue;
+    a.memberships.push_back(seal_membership(vault.id(), secret.roster_key, a, fresh.id,
+                                            crypto::random_secret<32>()));
+    ++out.agents;
+  }
+  TRYV(put_roster(vault.store(), roster, secret));
+  return out;
+}
+
+}  // namespace holdfast::vault

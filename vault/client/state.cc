@@ -1,0 +1,139 @@
+#include "vault/client/state.h"
+
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "base/wire/decoder.h"
+#include "base/wire/encoder.h"
+#include "vault/format/key_wrap.h"
+
+namespace holdfast::vault {
+namespace {
+
+constexpr size_t kStateFileMax = 64 * 1024 * 1024;
+constexpr std::string_view kMemoryMagic = "HFV1MEMO";
+
+Bytes encode_memory(const VaultMemory& memory) {
+  wire::Encoder out;
+  out.raw(kMemoryMagic);
+  out.u64(memory.roster_sequence);
+  out.varint(memory.heads.size());
+  for (const auto& [item, sequence] : memory.heads) {
+    out.raw(item.view());
+    out.u64(sequence);
+  }
+  out.varint(memory.own_heads.size());
+  for (const auto& [item, head] : memory.own_heads) {
+    out.raw(item.view());
+    out.u64(head.sequence);
+    out.raw(head.sha256);
+  }
+  const crypto::Digest digest = crypto::sha256(out.view());
+  out.raw(digest);
+  return out.take();
+}
+
+Result<VaultMemory> decode_memory(ByteView bytes) {
+  const Error bad{holdfast::Errc::malformed, "memory of the vault is damaged"};
+  if (bytes.size() < 32) return bad;
+  const ByteView body = bytes.first(bytes.size() - 32);
+  if (!equal(crypto::sha256(body), bytes.last(32))) return bad;
+  wire::Decoder in(body, "memory of the vault");
+  VaultMemory memory;
+  in.expect(kMemoryMagic);
+  memory.roster_sequence = in.u64();
+  const uint64_t heads = in.count(in.varint(), 24);
+  for (uint64_t i = 0; i < heads; ++i) {
+    const auto item = read_id<ItemId>(in);
+    memory.heads[item] = in.u64();
+  }
+  const uint64_t own = in.count(in.varint(), 56);
+  for (uint64_t i = 0; i < own; ++i) {
+    const auto item = read_id<ItemId>(in);
+    BasePoint& head = memory.own_heads[item];
+    head.sequence = in.u64();
+    head.sha256 = in.array<32>();
+  }
+  TRYV(in.finish());
+  return memory;
+}
+
+std::string directory_from(const char* variable, const char* for_root, const char* xdg,
+                           const char* below_home) {
+  if (const char* set = std::getenv(variable); set != nullptr && *set != '\0') return set;
+  if (::geteuid() == 0) return for_root;
+  if (const char* base = std::getenv(xdg); base != nullptr && *base == '/') {
+    return std::string(base) + "/holdfast";
+  }
+  const char* home = std::getenv("HOME");
+  return std::string(home != nullptr ? home : ".") + below_home;
+}
+
+}  // namespace
+
+std::string default_state_directory() {
+  return directory_from("HOLDFAST_STATE_DIR", "/var/lib/holdfast", "XDG_STATE_HOME",
+                        "/.local/state/holdfast");
+}
+
+std::string default_cache_directory() {
+  return directory_from("HOLDFAST_CACHE_DIR", "/var/cache/holdfast", "XDG_CACHE_HOME",
+                        "/.cache/holdfast");
+}
+
+std::string StateDirectory::vault_path(const VaultId& vault) const {
+  return io::join_path(path_, "vaults/" + vault.hex());
+}
+
+Status StateDirectory::save(const VaultId& vault, std::string_view name, ByteView bytes) const {
+  TRYV(io::make_directories(fs_, vault_path(vault)));
+  return io::write_file(fs_, io::join_path(vault_path(vault), name), bytes);
+}
+
+Result<std::optional<Bytes>> StateDirectory::load(const VaultId& vault,
+                                                  std::string_view name) const {
+  auto bytes = io::read_file(fs_, io::join_path(vault_path(vault), name), kStateFileMax);
+  if (bytes.ok()) return std::optional(std::move(*bytes));
+  if (bytes.error().code == std::errc::no_such_file_or_directory) return std::optional<Bytes>();
+  return std::move(bytes).error();
+}
+
+Result<std::optional<AgentKeys>> StateDirectory::load_credential(const VaultId& vault) const {
+  TRY(auto bytes, load(vault, "credential"));
+  if (!bytes) return std::optional<AgentKeys>();
+  auto keys = decode_agent_keys(*bytes);
+  crypto::wipe(*bytes);
+  if (!keys.ok()) return std::move(keys).error().in(vault_path(vault));
+  return std::optional(std::move(*keys));
+}
+
+Status StateDirectory::save_credential(const AgentKeys& keys) const {
+  Bytes bytes = keys.encode();
+  Status saved = save(keys.vault, "credential", bytes);
+  crypto::wipe(bytes);
+  return saved;
+}
+
+Status StateDirectory::remove_credential(const VaultId& vault) const {
+  Status removed = fs_.remove(io::join_path(vault_path(vault), "credential"));
+  if (!removed.ok() && removed.error().code == std::errc::no_such_file_or_directory) return {};
+  return removed;
+}
+
+Result<VaultMemory> StateDirectory::load_memory(const VaultId& vault) const {
+  TRY(auto bytes, load(vault, "memory"));
+  if (!bytes) return VaultMemory{};
+  auto memory = decode_memory(*bytes);
+  return memory.ok() ? std::move(*memory) : VaultMemory{};
+}
+
+Status StateDirectory::save_memory(const VaultId& vault, const VaultMemory& memory) const {
+  return save(vault, "memory", encode_memory(memory));
+}
+
+Status StateDirectory::save_location(const VaultId& vault, const std::string& location) const {
+  return save(vault, "location", as_bytes(location));
+}
+
+}  // namespace holdfast::vault

@@ -1,0 +1,59 @@
+// What a machine keeps about the vaults it works with: its credential and what it remembers of each.
+// Below the state directory (see state_directory()), mode 0600:
+//
+//   vaults/<vault>/credential   AgentKeys, write-only
+//   vaults/<vault>/memory       newest sequences seen: to notice a vault put back to an older state
+//   vaults/<vault>/location     where the vault was last reached, text
+#pragma once
+
+#include <map>
+#include <optional>
+
+#include "base/io/file_system.h"
+#include "vault/engine/session.h"
+#include "vault/seal/agent_keys.h"
+
+namespace holdfast::vault {
+
+// What the machine remembers of a vault. Losing it loses only the ability to notice a rollback.
+struct VaultMemory {
+  uint64_t roster_sequence = 0;
+  std::map<ItemId, uint64_t> heads;       // newest sequence of every item ever seen
+  std::map<ItemId, BasePoint> own_heads;  // newest point that this machine wrote, with its hash
+};
+
+class StateDirectory {
+ public:
+  StateDirectory(io::FileSystem& fs, std::string path) : fs_(fs), path_(std::move(path)) {}
+
+  const std::string& path() const { return path_; }
+  io::FileSystem& file_system() const { return fs_; }
+
+  // Nothing if there is none. Errors: Errc::malformed for a damaged file; the system's.
+  Result<std::optional<AgentKeys>> load_credential(const VaultId& vault) const;
+  Status save_credential(const AgentKeys& keys) const;
+  Status remove_credential(const VaultId& vault) const;
+
+  // Empty if there is none or it is damaged.
+  Result<VaultMemory> load_memory(const VaultId& vault) const;
+  Status save_memory(const VaultId& vault, const VaultMemory& memory) const;
+
+  Status save_location(const VaultId& vault, const std::string& location) const;
+
+ private:
+  std::string vault_path(const VaultId& vault) const;
+  Status save(const VaultId& vault, std::string_view name, ByteView bytes) const;
+  Result<std::optional<Bytes>> load(const VaultId& vault, std::string_view name) const;
+
+  io::FileSystem& fs_;
+  std::string path_;
+};
+
+// HOLDFAST_STATE_DIR; else /var/lib/holdfast for root, $XDG_STATE_HOME/holdfast or
+// ~/.local/state/holdfast for others.
+std::string default_state_directory();
+// HOLDFAST_CACHE_DIR; else /var/cache/holdfast for root, $XDG_CACHE_HOME/holdfast or
+// ~/.cache/holdfast for others.
+std::string default_cache_directory();
+
+}  // namespace holdfast::vault

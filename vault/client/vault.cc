@@ -1,0 +1,271 @@
+#include "vault/client/vault.h"
+
+#include <algorithm>
+
+#include "vault/client/location.h"
+#include "vault/errc.h"
+#include "vault/format/object_names.h"
+
+namespace holdfast::vault {
+namespace {
+
+constexpr size_t kClearTextMax = 255;
+
+int64_t now_ns() { return io::posix_file_system().now_ns(); }
+
+// Whether put_if_absent really refuses: some stores ignore the condition.
+Result<bool> probe_put_if_absent(Store& store) {
+  const std::string name = "tmp/probe-" + RunId::random().hex();
+  TRYV(store.put_if_absent(name, as_bytes("1")));
+  const Status second = store.put_if_absent(name, as_bytes("2"));
+  TRYV(store.remove(name));
+  if (!second.ok() && second.error().code != std::errc::file_exists) return second.error();
+  return !second.ok();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Vault>> Vault::create(const std::string& location,
+                                             const CreateOptions& options, StateDirectory state) {
+  TRY(auto store, create_store(location));
+  return create(std::move(store), options, std::move(state));
+}
+
+Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
+                                             const CreateOptions& options, StateDirectory state) {
+  for (const std::string* text : {&options.name, &options.region, &options.machine}) {
+    if (text->size() > kClearTextMax) {
+      return Error{holdfast::Errc::limit_exceeded, "'" + text->substr(0, 40) +
+                                                       "...' is longer than 255 bytes"};
+    }
+  }
+  const VaultSecret secret = VaultSecret::create();
+  Description d;
+  d.vault = VaultId::random();
+  d.vault_key = secret.vault_key();
+  d.created_ns = now_ns();
+  d.name = options.name;
+  d.region = options.region;
+  TRY(d.put_if_absent_enforced, probe_put_if_absent(*store));
+
+  TRY(const Slot slot,
+      make_passphrase_slot(d.vault, secret, options.passphrase, "passphrase", now_ns()));
+  TRYV(store->put(slot_name(slot.id), slot.encode()));
+
+  const DomainKeys domain = DomainKeys::create();
+  AgentKeys credential;
+  Roster roster;
+  roster.vault = d.vault;
+  roster.domains.push_back(seal_domain(d.vault, secret.roster_key, domain));
+  roster.agents.push_back(
+      enrol_agent(secret, d.vault, domain, options.machine, now_ns(), credential));
+  TRYV(put_roster(*store, roster, secret));
+  TRYV(state.save_credential(credential));
+  TRYV(state.save_location(d.vault, store->location()));
+  // Last: from here on it is a vault.
+  TRYV(store->put_if_absent(std::string(kDescriptionName), d.encode(secret.vault_seed)));
+  return std::unique_ptr<Vault>(new Vault(std::move(store), std::move(d), std::move(state)));
+}
+
+Result<std::unique_ptr<Vault>> Vault::open(const std::string& location, StateDirectory state) {
+  auto store = open_store(location);
+  if (!store.ok()) {
+    if (store.error().code == std::errc::no_such_file_or_directory) {
+      return Error{Errc::not_a_vault, location};
+    }
+    return std::move(store).error();
+  }
+  return open(std::move(*store), std::move(state));
+}
+
+Result<std::unique_ptr<Vault>> Vault::open(std::unique_ptr<Store> store, StateDirectory state) {
+  TRY(Description description, load_description(*store));
+  return std::unique_ptr<Vault>(
+      new Vault(std::move(store), std::move(description), std::move(state)));
+}
+
+Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
+  TRY(const auto objects, store_->list(std::string(kKeysPrefix)));
+  const bool is_code = looks_like_recovery_code(passphrase);
+  size_t tried = 0;
+  std::vector<UnlockedSlot> opened;
+  std::optional<Error> damage;
+  for (const ObjectInfo& object : objects) {
+    TRY(const Bytes bytes, store_->get(object.name, kObjectBytesMax));
+    auto slot = decode_slot(bytes);
+    if (!slot.ok() || slot->vault != id()) {
+      damage = Error{Errc::damaged, object.name};
+      continue;
+    }
+    if (slot->kind == SlotKind::recovery_code && !is_code) continue;
+    ++tried;
+    auto secret = open_slot(*slot, passphrase);
+    if (!secret.ok()) {
+      if (secret.error().code == Errc::wrong_passphrase) continue;
+      damage = std::move(secret).error().in(object.name);
+      continue;
+    }
+    opened.push_back(UnlockedSlot{std::move(*secret), std::move(*slot)});
+  }
+  std::sort(opened.begin(), opened.end(), [](const UnlockedSlot& a, const UnlockedSlot& b) {
+    return a.secret.generation > b.secret.generation;
+  });
+  for (UnlockedSlot& candidate : opened) {
+    // The secret proves itself by the key that signed the description and its successors.
+    auto key = vault_key_of(*store_, description_, candidate.secret.generation);
+    if (!key.ok() && key.error().code == Errc::missing) continue;  // a rotation that did not end
+    if (!key.ok()) return std::move(key).error();
+    if (*key == candidate.secret.vault_key()) return std::move(candidate);
+    damage = Error{Errc::key_not_trusted, "the vault at " + store_->location() +
+                                              " is not signed by the key in its key slot"};
+  }
+  if (damage) return *damage;
+  if (objects.empty()) {
+    return Error{Errc::missing, "every key slot of the vault at " + store_->location()};
+  }
+  return Error{Errc::wrong_passphrase,
+               "none of the " + std::to_string(objects.size()) + " key slots of the vault at " +
+                   store_->location() + " opens (" + std::to_string(tried) + " tried)"};
+}
+
+Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
+  TRY(auto stored, state_.load_credential(id()));
+  if (!stored) {
+    return Error{Errc::no_credential,
+                 "give the passphrase once ('holdfast vault enrol', or HOLDFAST_PASSPHRASE) to "
+                 "make this machine an agent of the vault at " +
+                     store_->location()};
+  }
+  AgentKeys keys = std::move(*stored);
+  TRY(const bool changed, update_pins(*store_, keys));
+  TRY(const Roster roster, load_roster(*store_, id(), keys.vault_key, keys.generation));
+  TRYV(check_agent(roster, keys));
+  TRY(VaultMemory memory, state_.load_memory(id()));
+  if (roster.sequence < memory.roster_sequence) {
+    warnings.push_back("the vault at " + store_->location() + " shows roster " +
+                       std::to_string(roster.sequence) + ", this machine has seen roster " +
+                       std::to_string(memory.roster_sequence) +
+                       ". Was the vault restored from a copy?");
+  }
+  if (roster.sequence != memory.roster_sequence) {
+    memory.roster_sequence = roster.sequence;
+    TRYV(state_.save_memory(id(), memory));
+  }
+  if (changed) TRYV(state_.save_credential(keys));
+  return keys;
+}
+
+Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& options) {
+  TRY(const OpenRoster open, open_roster(*store_, description_, secret));
+  Roster roster = open.clear;
+  TRY(const auto stored, state_.load_credential(id()));
+  const OpenRoster::Agent* self = stored && !options.fresh ? open.find(stored->agent) : nullptr;
+  if (self != nullptr && self->state == AgentState::active) {
+    // Fetch what a rotation changed.
+    AgentKeys keys = *stored;
+    const auto& [domain, agent_secret] = self->secrets.back();
+    const DomainKeys* domain_keys = open.find(domain);
+    if (domain_keys == nullptr) return Error{Errc::missing, "domain " + domain.hex()};
+    keys.domain = *domain_keys;
+    keys.agent_secret = agent_secret;
+    keys.generation = secret.generation;
+    keys.vault_key = secret.vault_key();
+    keys.recovery_key = secret.recovery_key();
+    TRYV(state_.save_credential(keys));
+    return keys;
+  }
+
+  DomainKeys domain;
+  if (options.join.empty()) {
+    domain = DomainKeys::create();
+    roster.domains.push_back(seal_domain(id(), secret.roster_key, domain));
+  } else {
+    const auto it = std::find_if(open.agents.begin(), open.agents.end(), [&](const auto& a) {
+      return a.name == options.join || a.id.hex() == options.join;
+    });
+    if (it == open.agents.end()) {
+      return Error{Errc::missing, "agent '" + options.join + "' to share a domain with"};
+    }
+    const DomainKeys* shared = open.find(it->secrets.back().first);
+    if (shared == nullptr) return Error{Errc::missing, "the domain of agent " + options.join};
+    domain = *shared;
+  }
+  AgentKeys credential;
+  roster.agents.push_back(
+      enrol_agent(secret, id(), domain, options.machine, now_ns(), credential));
+  TRYV(put_roster(*store_, roster, secret));
+  TRYV(state_.save_credential(credential));
+  TRYV(state_.save_location(id(), store_->location()));
+  return credential;
+}
+
+Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys,
+                                                      SessionRequest request,
+                                                      SessionOptions options) {
+  TRYV(require_features(description_.features_write, "write to"));
+  TRY(const VaultMemory memory, state_.load_memory(id()));
+  for (const auto& [item, sequence] : memory.heads) {
+    request.remembered_heads.push_back({item, sequence});
+  }
+  if (const auto it = memory.own_heads.find(request.item); it != memory.own_heads.end()) {
+    request.remembered_head = it->second;
+  }
+  TRY(Roster roster, load_roster(*store_, id(), keys.vault_key, keys.generation));
+  request.roster = std::make_shared<const Roster>(std::move(roster));
+  return Session::begin(*store_, keys, std::move(request), std::move(options));
+}
+
+Status Vault::remember(const Session& session, const ItemId& item, const CommittedPoint& point) {
+  TRY(VaultMemory memory, state_.load_memory(id()));
+  // What is gone was reported by this session; reporting it for ever would hide the next loss.
+  memory.heads.clear();
+  for (const ItemHead& head : session.heads()) memory.heads[head.item] = head.sequence;
+  memory.heads[item] = point.sequence;
+  memory.own_heads[item] = {point.sequence, point.sha256};
+  return state_.save_memory(id(), memory);
+}
+
+Result<std::unique_ptr<VaultReader>> Vault::open_reader(const VaultSecret& secret,
+                                                        ReaderOptions options) {
+  return VaultReader::open(*store_, description_, secret, options);
+}
+
+Result<Vault::TrustedKey> Vault::vault_key() {
+  TRY(const auto stored, state_.load_credential(id()));
+  if (stored) {
+    AgentKeys keys = *stored;
+    TRY(const bool changed, update_pins(*store_, keys));
+    (void)changed;  // kept when the credential is next used for writing
+    return TrustedKey{keys.vault_key, keys.generation, true};
+  }
+  TrustedKey trusted{description_.vault_key, 0, false};
+  for (;;) {
+    auto next = vault_key_of(*store_, description_, trusted.generation + 1);
+    if (!next.ok()) {
+      if (next.error().code == Errc::missing) return trusted;
+      return std::move(next).error();
+    }
+    trusted.key = *next;
+    ++trusted.generation;
+  }
+}
+
+Result<PointList> Vault::list_points_without_secret() {
+  TRY(const TrustedKey trusted, vault_key());
+  TRY(const Roster roster, load_roster(*store_, id(), trusted.key, trusted.generation));
+  return list_points(*store_, description_, roster);
+}
+
+std::vector<std::string> promises(const StoreTraits& traits) {
+  std::vector<std::string> lines{
+      "committed points stay restorable, nobody reads them without a key, damage and gaps are found, "
+      "nothing locks anything out: yes",
+      "old points are safe from a compromised agent, nothing is deleted early: against mistakes only; "
+      "root of this machine and the owner of the directory can delete everything"};
+  if (traits.network_file_system) {
+    lines.push_back("this is a network file system: let one host at a time write to the vault");
+  }
+  return lines;
+}
+
+}  // namespace holdfast::vault

@@ -1,0 +1,341 @@
+#include "vault/engine/reader.h"
+
+#include <algorithm>
+
+#include "vault/errc.h"
+#include "vault/format/object_names.h"
+
+namespace holdfast::vault {
+namespace {
+
+constexpr size_t kNodesMax = 4096;
+constexpr size_t kSessionKeysMax = 16 * 1024;
+
+bool is_absent(const Error& e) { return e.code == std::errc::no_such_file_or_directory; }
+bool is_bad_copy(const Error& e) { return is_absent(e) || e.code == Errc::damaged; }
+
+Error damaged_segment(const PackId& pack, uint16_t segment, std::string_view reason) {
+  return Error{Errc::damaged, pack_name(pack) + " segment " + std::to_string(segment) + " (" +
+                                  std::string(reason) + ")"};
+}
+
+// zstd's working memory, one set per thread.
+SegmentSealer& thread_sealer() {
+  thread_local SegmentSealer sealer;
+  return sealer;
+}
+
+}  // namespace
+
+DomainReader::DomainReader(VaultReader& vault, const DomainKeys& keys)
+    : vault_(vault), keys_(keys), id_key_(keys.id_key.view()) {}
+
+Status DomainReader::load_index() {
+  std::call_once(index_once_, [this] {
+    index_ = std::make_unique<ChunkIndex>(vault_.description_.vault, keys_.id);
+    std::vector<std::string> unusable;
+    if (const Status loaded = index_->load(vault_.store_, unusable); !loaded.ok()) {
+      index_error_ = loaded.error();
+    }
+    for (const std::string& name : unusable) {
+      vault_.warn(name + " is damaged; reading what it covers from the packs themselves");
+    }
+  });
+  if (index_error_) return *index_error_;
+  return {};
+}
+
+// Packs that no run names: the index is a convenience, not a condition of restoring.
+Status DomainReader::index_uncovered_packs() {
+  if (std::exchange(uncovered_indexed_, true)) return {};
+  TRY(const auto objects, vault_.store_.list(std::string(kPacksPrefix)));
+  IndexRunBuilder builder(vault_.description_.vault, keys_.id);
+  for (const ObjectInfo& object : objects) {
+    auto id = parse_pack_name(object.name);
+    if (!id.ok() || index_->covers(*id)) continue;
+    IndexedPack pack;
+    pack.id = *id;
+    auto footer = read_footer(vault_.store_, vault_.description_.vault, pack);
+    if (!footer.ok()) {
+      if (!is_bad_copy(footer.error())) return std::move(footer).error();
+      vault_.warn(footer.error().message());
+      continue;
+    }
+    if (footer->domain == keys_.id) builder.add_pack(pack, *footer);
+  }
+  if (builder.empty()) return {};
+  return index_->add_run(builder.finish());
+}
+
+Result<std::vector<ChunkPlace>> DomainReader::confirm(
+    const ChunkId& id, const std::vector<ChunkCandidate>& candidates) {
+  std::vector<ChunkPlace> places;
+  for (const ChunkCandidate& c : candidates) {
+    auto footer = vault_.catalog_.footer(c.pack);
+    if (!footer.ok()) {
+      if (is_bad_copy(footer.error())) continue;
+      return std::move(footer).error();
+    }
+    const PackFooter& f = **footer;
+    if (f.domain != keys_.id || c.segment >= f.segments.size()) continue;
+    const PackSegment& s = f.segments[c.segment];
+    if (c.chunk >= s.chunk_count || f.chunk_ids[s.chunk_first + c.chunk] != id) continue;
+    places.push_back({c.pack, c.segment, c.chunk});
+    places.back().pack.kind = f.kind;
+  }
+  return places;
+}
+
+Result<std::vector<ChunkPlace>> DomainReader::find(const ChunkId& id) {
+  TRYV(load_index());
+  std::vector<ChunkCandidate> candidates;
+  {
+    const std::lock_guard lock(index_mutex_);
+    candidates = index_->find(id);
+  }
+  TRY(auto places, confirm(id, candidates));
+  if (!places.empty()) return places;
+  {
+    const std::lock_guard lock(index_mutex_);
+    TRYV(index_uncovered_packs());
+    candidates = index_->find(id);
+  }
+  TRY(places, confirm(id, candidates));
+  if (places.empty()) return Error{Errc::missing, "chunk " + id.hex()};
+  return places;
+}
+
+Result<std::shared_ptr<const SessionKey>> DomainReader::session_key(const KeyWrap& wrap) {
+  wire::Encoder name;
+  encode_key_wrap(name, wrap);
+  {
+    const std::lock_guard lock(keys_mutex_);
+    if (const auto it = session_keys_.find(name.bytes()); it != session_keys_.end()) {
+      return it->second;
+    }
+  }
+  const OpenRoster::Agent* agent = vault_.roster_.find(wrap.agent);
+  const crypto::Key256* psk = agent == nullptr ? nullptr : agent->secret_for(keys_.id);
+  if (psk == nullptr) {
+    return Error{Errc::damaged, "session " + wrap.session.hex() + " is of no agent of its domain"};
+  }
+  TRY(SessionKey key, SessionKey::recover(vault_.secret_, vault_.description_.vault, keys_.id, wrap,
+                                          *psk));
+  auto shared = std::make_shared<const SessionKey>(std::move(key));
+  const std::lock_guard lock(keys_mutex_);
+  if (session_keys_.size() >= kSessionKeysMax) session_keys_.clear();
+  return session_keys_[name.take()] = shared;
+}
+
+Result<std::shared_ptr<const OpenSegment>> DomainReader::open_segment(const IndexedPack& pack,
+                                                                      uint16_t segment) {
+  auto out = std::make_shared<OpenSegment>();
+  TRY(out->footer, vault_.catalog_.footer(pack));
+  out->segment = segment;
+  const PackFooter& f = *out->footer;
+  CHECK(segment < f.segments.size());
+  const PackSegment& s = f.segments[segment];
+  std::shared_ptr<const PackEdges> edges;
+  if (f.kind == PackKind::metadata) {
+    TRY(edges, vault_.catalog_.edges(pack));
+  }
+  std::vector<ChunkRef> refs(s.chunk_count);
+  for (uint32_t c = 0; c < s.chunk_count; ++c) {
+    const size_t chunk = s.chunk_first + c;
+    refs[c].id = f.chunk_ids[chunk];
+    refs[c].kind = f.kind_of(chunk);
+    if (edges) {
+      const auto of_chunk = edges->of(chunk);
+      refs[c].edges.assign(of_chunk.begin(), of_chunk.end());
+    }
+  }
+  Buffer stored(s.stored_bytes);
+  const Status got = vault_.store_.get_range(pack_name(pack.id), s.offset, stored.view());
+  if (!got.ok()) {
+    if (got.error().code == holdfast::Errc::malformed) {
+      return damaged_segment(pack.id, segment, "the pack is too short");
+    }
+    return got.error();
+  }
+  TRY(const auto key, session_key(f.sessions[s.session_index]));
+  auto opened = thread_sealer().open(*key, s.counter, s.codec, refs_hash(refs), s.chunk_count,
+                                     stored.view());
+  if (!opened.ok()) return damaged_segment(pack.id, segment, opened.error().context);
+  out->offsets.reserve(s.chunk_count + 1);
+  uint32_t at = 0;
+  for (const uint32_t length : opened->lengths) {
+    out->offsets.push_back(at);
+    at += length;
+  }
+  out->offsets.push_back(at);
+  out->chunks = std::move(opened->chunks);
+  out->id_checked = std::make_unique<std::atomic<bool>[]>(s.chunk_count);
+  return std::shared_ptr<const OpenSegment>(std::move(out));
+}
+
+Result<std::shared_ptr<const OpenSegment>> DomainReader::cached_segment(const IndexedPack& pack,
+                                                                        uint16_t segment) {
+  const SegmentName name{pack.id, segment};
+  {
+    const std::lock_guard lock(cache_mutex_);
+    if (const auto it = cache_.find(name); it != cache_.end()) {
+      cache_uses_.splice(cache_uses_.begin(), cache_uses_, it->second.use);
+      return it->second.segment;
+    }
+  }
+  TRY(auto opened, open_segment(pack, segment));
+  const std::lock_guard lock(cache_mutex_);
+  if (const auto it = cache_.find(name); it != cache_.end()) return it->second.segment;
+  cache_uses_.push_front(name);
+  cache_[name] = {opened, cache_uses_.begin()};
+  cache_bytes_ += opened->chunks.size();
+  while (cache_bytes_ > vault_.options_.segment_cache_bytes && cache_uses_.size() > 1) {
+    const auto it = cache_.find(cache_uses_.back());
+    cache_bytes_ -= it->second.segment->chunks.size();
+    cache_.erase(it);
+    cache_uses_.pop_back();
+  }
+  return opened;
+}
+
+Status DomainReader::with_chunk(const ChunkId& id, ChunkKind kind,
+                                const std::function<Status(ByteView)>& use) {
+  TRY(const auto places, find(id));
+  std::optional<Error> first_error;
+  for (const ChunkPlace& place : places) {
+    auto segment = cached_segment(place.pack, place.segment);
+    if (!segment.ok()) {
+      if (!is_bad_copy(segment.error())) return std::move(segment).error();
+      if (!first_error) first_error = std::move(segment).error();
+      continue;
+    }
+    const ByteView bytes = (*segment)->bytes(place.chunk);
+    std::atomic<bool>& checked = (*segment)->id_checked[place.chunk];
+    if (checked || id_matches(id, kind, {}, bytes)) {
+      checked = true;
+      return use(bytes);
+    }
+    if (!first_error) {
+      first_error = damaged_segment(place.pack.id, place.segment, "a chunk is not what its id says");
+    }
+  }
+  return *first_error;
+}
+
+Result<Bytes> DomainReader::read_chunk(const ChunkId& id, ChunkKind kind) {
+  Bytes out;
+  TRYV(with_chunk(id, kind, [&](ByteView bytes) -> Status {
+    out = to_bytes(bytes);
+    return {};
+  }));
+  return out;
+}
+
+Result<std::shared_ptr<const Node>> DomainReader::load_node(const ChunkId& id) {
+  {
+    const std::lock_guard lock(nodes_mutex_);
+    if (const auto it = nodes_.find(id); it != nodes_.end()) return it->second;
+  }
+  TRY(const auto places, find(id));
+  std::optional<Error> first_error;
+  for (const ChunkPlace& place : places) {
+    const auto try_copy = [&]() -> Result<std::shared_ptr<const Node>> {
+      TRY(const auto segment, cached_segment(place.pack, place.segment));
+      TRY(const auto edges, vault_.catalog_.edges(place.pack));
+      const size_t chunk = segment->footer->segments[place.segment].chunk_first + place.chunk;
+      const auto of_chunk = edges->of(chunk);
+      const ByteView bytes = segment->bytes(place.chunk);
+      if (!id_matches(id, ChunkKind::node, of_chunk, bytes)) {
+        return damaged_segment(place.pack.id, place.segment, "a page is not what its id says");
+      }
+      auto node = std::make_shared<Node>();
+      node->edges.assign(of_chunk.begin(), of_chunk.end());
+      node->payload = to_bytes(bytes);
+      return std::shared_ptr<const Node>(std::move(node));
+    };
+    auto node = try_copy();
+    if (node.ok()) {
+      const std::lock_guard lock(nodes_mutex_);
+      if (nodes_.size() >= kNodesMax) nodes_.clear();
+      nodes_[id] = *node;
+      return node;
+    }
+    if (!is_bad_copy(node.error())) return std::move(node).error();
+    if (!first_error) first_error = std::move(node).error();
+  }
+  return *first_error;
+}
+
+Result<std::vector<Xattr>> DomainReader::xattrs(const Entry& entry) {
+  if (entry.xattr_chunks.empty()) return entry.xattrs;
+  Bytes encoded;
+  for (const ChunkId& id : entry.xattr_chunks) {
+    TRY(const Bytes part, read_chunk(id, ChunkKind::attributes));
+    append(encoded, part);
+  }
+  auto xattrs = decode_xattrs(encoded);
+  if (!xattrs.ok()) return Error{Errc::damaged, xattrs.error().context};
+  return xattrs;
+}
+
+VaultReader::VaultReader(Store& store, const Description& description, const VaultSecret& secret,
+                         OpenRoster roster, ReaderOptions options)
+    : store_(store),
+      description_(description),
+      secret_(secret),
+      roster_(std::move(roster)),
+      options_(options),
+      catalog_(store, description.vault) {}
+
+Result<std::unique_ptr<VaultReader>> VaultReader::open(Store& store, const Description& description,
+                                                       const VaultSecret& secret,
+                                                       ReaderOptions options) {
+  TRY(OpenRoster roster, open_roster(store, description, secret));
+  std::unique_ptr<VaultReader> reader(
+      new VaultReader(store, description, secret, std::move(roster), options));
+  for (const DomainKeys& keys : reader->roster_.domains) {
+    reader->domains_[keys.id].reset(new DomainReader(*reader, keys));
+  }
+  return reader;
+}
+
+Result<PointList> VaultReader::points() {
+  TRY(PointList list, list_points(store_, description_, roster_.clear));
+  std::vector<RecoveryPoint> usable;
+  for (RecoveryPoint& point : list.points) {
+    const Manifest& m = point.manifest;
+    auto body = open_body(point, roster_, secret_);
+    if (body.ok()) {
+      point.body = std::move(*body);
+    } else if (body.error().code == Errc::damaged || body.error().code == Errc::key_not_trusted) {
+      list.defects.push_back({point_name(m.item(), m.sequence), body.error().message()});
+    } else {
+      return std::move(body).error();
+    }
+    usable.push_back(std::move(point));
+  }
+  list.points = std::move(usable);
+  return list;
+}
+
+Result<DomainReader*> VaultReader::domain(const DomainId& id) {
+  const auto it = domains_.find(id);
+  if (it == domains_.end()) {
+    return Error{Errc::missing, "dedup domain " + id.hex() + " in the roster"};
+  }
+  return it->second.get();
+}
+
+void VaultReader::warn(std::string text) {
+  const std::lock_guard lock(mutex_);
+  if (std::find(warnings_.begin(), warnings_.end(), text) == warnings_.end()) {
+    warnings_.push_back(std::move(text));
+  }
+}
+
+std::vector<std::string> VaultReader::warnings() {
+  const std::lock_guard lock(mutex_);
+  return warnings_;
+}
+
+}  // namespace holdfast::vault

@@ -1,0 +1,54 @@
+#include "vault/engine/vouched_packs.h"
+
+#include "vault/format/description.h"
+#include "vault/format/object_names.h"
+
+namespace holdfast::vault {
+
+Result<bool> VouchedPacks::contains(const PackId& pack) {
+  TRY(const auto packs, packs_of(pack.session));
+  return packs->contains(pack);
+}
+
+void VouchedPacks::forget() {
+  const std::lock_guard lock(mutex_);
+  read_.clear();
+}
+
+Result<std::shared_ptr<const PackSet>> VouchedPacks::packs_of(const SessionId& session) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto it = read_.find(session); it != read_.end()) return it->second;
+  }
+  auto packs = std::make_shared<PackSet>();
+  TRYV(add(session, session_end_name(session), SessionOutcome::committed, *packs));
+  if (packs->empty()) {
+    TRYV(add(session, session_heir_name(session), SessionOutcome::taken_over, *packs));
+  }
+  const std::lock_guard lock(mutex_);
+  read_[session] = packs;
+  return std::shared_ptr<const PackSet>(packs);
+}
+
+Status VouchedPacks::add(const SessionId& session, const std::string& name, SessionOutcome outcome,
+                         PackSet& packs) {
+  auto object = store_.get(name, kObjectBytesMax);
+  if (!object.ok()) {
+    if (object.error().code == std::errc::no_such_file_or_directory) return {};
+    return std::move(object).error();
+  }
+  const auto end = decode_session_end(*object);
+  if (!end.ok() || end->outcome != outcome || end->vault != vault_ || end->session != session ||
+      end->domain != domain_) {
+    return {};
+  }
+  const RosterAgent* agent = roster_->find(end->agent);
+  if (agent == nullptr || !agent->is_member(domain_) ||
+      !verify_object(*object, agent->signing_key, "session end").ok()) {
+    return {};
+  }
+  for (const crypto::Digest& footer : end->packs) packs.insert({session, footer});
+  return {};
+}
+
+}  // namespace holdfast::vault
