@@ -115,9 +115,17 @@ Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
     auto key = vault_key_of(*store_, description_, candidate.secret.generation);
     if (!key.ok() && key.error().code == Errc::missing) continue;  // a rotation that did not end
     if (!key.ok()) return std::move(key).error();
-    if (*key == candidate.secret.vault_key()) return std::move(candidate);
-    damage = Error{Errc::key_not_trusted, "the vault at " + store_->location() +
-                                              " is not signed by the key in its key slot"};
+    if (*key != candidate.secret.vault_key()) {
+      damage = Error{Errc::key_not_trusted, "the vault at " + store_->location() +
+                                                " is not signed by the key in its key slot"};
+      continue;
+    }
+    // A rotation that was stopped after it took force leaves the slots it wanted to remove.
+    auto later = vault_key_of(*store_, description_, candidate.secret.generation + 1);
+    if (!later.ok() && later.error().code == Errc::missing) return std::move(candidate);
+    if (!later.ok()) return std::move(later).error();
+    damage = Error{Errc::key_not_trusted, "this key slot was made before the vault's keys were "
+                                          "rotated; use a passphrase that was set since"};
   }
   if (damage) return *damage;
   if (objects.empty()) {

@@ -158,9 +158,25 @@ std::vector<std::pair<ChunkId, uint8_t>> PathCursor::pages_beginning_here() cons
   return pages;
 }
 
-Status PathCursor::skip_page(uint8_t level) {
+size_t PathCursor::siblings_in_common(const PathCursor& other, uint8_t level) const {
+  if (level >= path_.size() || level >= other.path_.size()) return 0;
+  const InnerPosition& ours = path_[path_.size() - level - 1];
+  const InnerPosition& theirs = other.path_[other.path_.size() - level - 1];
+  size_t n = 0;
+  while (ours.index + n + 1 < ours.page->children.size() &&
+         theirs.index + n + 1 < theirs.page->children.size() &&
+         ours.page->children[ours.index + n + 1].id ==
+             theirs.page->children[theirs.index + n + 1].id) {
+    ++n;
+  }
+  return n;
+}
+
+Status PathCursor::skip_page(uint8_t level, size_t siblings) {
   CHECK(!at_end_ && level <= path_.size());
-  return advance_from(path_.size() - level);
+  const size_t depth = path_.size() - level;
+  if (siblings > 0) path_[depth - 1].index += siblings;
+  return advance_from(depth);
 }
 
 Result<PathEntry> find_entry(NodeSource& source, const ChunkId& root, std::string_view key) {
@@ -200,8 +216,9 @@ Result<bool> skip_common_page(PathCursor& a, PathCursor& b) {
   for (const auto& [id, level] : pages_a) {
     for (const auto& [other_id, other_level] : pages_b) {
       if (id == other_id && level == other_level) {
-        TRYV(a.skip_page(level));
-        TRYV(b.skip_page(level));
+        const size_t siblings = a.siblings_in_common(b, level);
+        TRYV(a.skip_page(level, siblings));
+        TRYV(b.skip_page(level, siblings));
         return true;
       }
     }

@@ -40,8 +40,12 @@ class PathCursor {
 
   // The pages that the cursor stands at the very beginning of, largest first: (id, level).
   std::vector<std::pair<ChunkId, uint8_t>> pages_beginning_here() const;
-  // Leaves the page at `level` (0: the leaf) that the cursor is in, to the first entry behind it.
-  Status skip_page(uint8_t level);
+  // How many pages right behind the one at `level` (0: the leaf) are the same in both cursors, as
+  // far as the page above them tells.
+  size_t siblings_in_common(const PathCursor& other, uint8_t level) const;
+  // Leaves the page at `level` that the cursor is in, and the `siblings` behind it without reading
+  // them, to the first entry behind.
+  Status skip_page(uint8_t level, size_t siblings);
 
  private:
   struct InnerPosition {

@@ -80,7 +80,7 @@ Entry random_entry(std::mt19937_64& random, const std::string& key) {
   e.inconsistent = random() % 16 == 0;
   e.has_links = random() % 16 == 0;
   if (random() % 8 == 0) e.xattrs.push_back({"user.x", Bytes(random() % 100, 1)});
-  if (random() % 32 == 0) e.xattr_chunks = {random_id(random), random_id(random)};
+  if (e.xattrs.empty() && random() % 32 == 0) e.xattr_chunks = {random_id(random), random_id(random)};
   if (random() % 16 == 0 && !key.empty()) e.link_to = "";
   switch (e.type) {
     case EntryType::file: {
@@ -312,7 +312,7 @@ TEST(DiffMaps, DoesNotReadWhatIsTheSame) {
     return {};
   }));
   EXPECT_EQ(differences, 2);
-  EXPECT_LT(pages.loads, pages.nodes_.size() / 4);
+  EXPECT_LT(pages.loads, pages.nodes_.size() / 10);
 }
 
 TEST(ExtentsMap, KeepsExtentsAndFindsRanges) {
