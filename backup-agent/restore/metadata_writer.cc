@@ -1,16 +1,16 @@
 #include "backup-agent/restore/metadata_writer.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/fs.h>
 #include <pwd.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 
 #include "backup-agent/scan/metadata.h"
 #include "base/units.h"
@@ -21,7 +21,9 @@ namespace {
 // Flags that make an object refuse further changes: set last, and cleared before changing it again.
 constexpr uint32_t kProtectingFlags = 0x00000010 | 0x00000020;  // immutable, append
 
-std::vector<char> lookup_room() { return std::vector<char>(64 * 1024); }
+std::vector<char> lookup_room() {
+  return std::vector<char>(64 * 1024);
+}
 
 std::optional<uint32_t> find_user(const std::string& name) {
   auto room = lookup_room();
@@ -77,7 +79,8 @@ std::vector<std::string> RefusedMetadata::report() const {
   std::vector<std::string> lines;
   for (const auto& [kind, what] : kinds_) {
     lines.push_back(kind + " of " + format_count(what.count) +
-                    (what.count == 1 ? " object (" : " objects (the first is ") + what.example + ")");
+                    (what.count == 1 ? " object (" : " objects (the first is ") + what.example +
+                    ")");
   }
   return lines;
 }
@@ -166,11 +169,11 @@ Status MetadataWriter::apply(int fd, const vault::Entry& entry,
 }
 
 Status MetadataWriter::apply_at(int directory_fd, const std::string& name,
-                                const vault::Entry& entry,
-                                const std::vector<vault::Xattr>& xattrs, bool fresh,
-                                const std::string& path) {
+                                const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs,
+                                bool fresh, const std::string& path) {
   struct stat st {};
-  if (::fstatat(directory_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return errno_error(path);
+  if (::fstatat(directory_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+    return errno_error(path);
   const uint32_t uid = owners_.uid(entry);
   const uint32_t gid = owners_.gid(entry);
   if ((st.st_uid != uid || st.st_gid != gid) &&

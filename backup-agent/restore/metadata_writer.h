@@ -60,8 +60,8 @@ class MetadataWriter {
 
   // An open file or directory. `fresh` objects were just made: they have no attributes to remove.
   // `path` is for messages. Errors: the system's.
-  Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs, bool fresh,
-               const std::string& path);
+  Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs,
+               bool fresh, const std::string& path);
   // An object that cannot be opened (link, device, FIFO, socket), by name.
   Status apply_at(int directory_fd, const std::string& name, const vault::Entry& entry,
                   const std::vector<vault::Xattr>& xattrs, bool fresh, const std::string& path);

@@ -1,10 +1,10 @@
 // Restores a recovery point, or a part of it, into a directory.
 //
 // The map is walked in order; what has to be fetched gathers in windows, is sorted by pack and
-// segment, and each segment is read and opened once, by several threads, which write what it holds to
-// all files that need it. Chunk ids are always checked. A file appears under its name complete or not
-// at all where none was before; one that exists is replaced at once when its successor is complete,
-// unless `delta` asks to rewrite just the ranges that differ.
+// segment, and each segment is read and opened once, by several threads, which write what it holds
+// to all files that need it. Chunk ids are always checked. A file appears under its name complete
+// or not at all where none was before; one that exists is replaced at once when its successor is
+// complete, unless `delta` asks to rewrite just the ranges that differ.
 #pragma once
 
 #include <atomic>
@@ -30,7 +30,7 @@ struct RestoreOptions {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   Overwrite overwrite = Overwrite::if_changed;
-  bool delta = false;         // existing files: compare by content, rewrite differing ranges in place
+  bool delta = false;  // existing files: compare by content, rewrite differing ranges in place
   bool delete_extra = false;  // remove what the point does not have
   bool verify = false;        // read everything back and compare
   bool dry_run = false;
@@ -48,12 +48,12 @@ struct RestoreProgress {
 };
 
 struct RestoreReport {
-  uint64_t files_written = 0;    // or, in a dry run, that would be
-  uint64_t files_patched = 0;    // by delta
+  uint64_t files_written = 0;  // or, in a dry run, that would be
+  uint64_t files_patched = 0;  // by delta
   uint64_t files_unchanged = 0;
-  uint64_t files_skipped = 0;    // by the overwrite rule
+  uint64_t files_skipped = 0;  // by the overwrite rule
   uint64_t directories = 0;
-  uint64_t links = 0;            // hard links
+  uint64_t links = 0;  // hard links
   uint64_t others = 0;
   uint64_t deleted = 0;
   uint64_t bytes_written = 0;
@@ -66,15 +66,15 @@ struct RestoreReport {
 // What happens to each entry, for --dry-run and --verbose: "write", "patch", "delete", ...
 using RestoreVisit = std::function<void(std::string_view action, const std::string& path)>;
 
-// Errors: std::errc::no_such_file_or_directory for a sub-path that the point does not have; fatal ones
-// of the target (no space, read-only) and of the vault; Errc::interrupted. Single files that cannot be
-// restored are problems in the report.
+// Errors: std::errc::no_such_file_or_directory for a sub-path that the point does not have; fatal
+// ones of the target (no space, read-only) and of the vault; Errc::interrupted. Single files that
+// cannot be restored are problems in the report.
 Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::RecoveryPoint& point,
                                   const RestoreOptions& options, RestoreProgress& progress,
                                   const RestoreVisit& visit, std::stop_token stop);
 
-// Compares what is on disk with the point, content and metadata, and adds what differs to the report's
-// problems. `target` as for the restore.
+// Compares what is on disk with the point, content and metadata, and adds what differs to the
+// report's problems. `target` as for the restore.
 Status verify_restore(vault::VaultReader& vault, const vault::RecoveryPoint& point,
                       const RestoreOptions& options, RestoreProgress& progress,
                       RestoreReport& report, std::stop_token stop);

@@ -1,12 +1,12 @@
 #include "backup-agent/restore/restore_tasks.h"
 
-#include <fcntl.h>
-#include <linux/falloc.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <linux/falloc.h>
+#include <sys/stat.h>
 
 #include "base/crypto/random.h"
 
@@ -38,8 +38,8 @@ Status write_all(int fd, ByteView bytes, uint64_t offset) {
 Result<size_t> read_all(int fd, MutableByteView out, uint64_t offset) {
   size_t have = 0;
   while (have < out.size()) {
-    const ssize_t n = ::pread(fd, out.data() + have, out.size() - have,
-                              static_cast<off_t>(offset + have));
+    const ssize_t n =
+        ::pread(fd, out.data() + have, out.size() - have, static_cast<off_t>(offset + have));
     if (n < 0) {
       if (errno == EINTR) continue;
       return errno_error("");
@@ -163,7 +163,9 @@ FileTask::FileTask(RestoreContext& context, DirectoryTask::Ptr directory, std::s
 
 FileTask::~FileTask() = default;
 
-std::string FileTask::path() const { return io::join_path(directory_->path(), name_); }
+std::string FileTask::path() const {
+  return io::join_path(directory_->path(), name_);
+}
 
 Result<int> FileTask::open() {
   const std::lock_guard lock(mutex_);
@@ -189,8 +191,7 @@ Result<int> FileTask::open() {
   if (!fd_) return errno_error(path());
   made_ = mode_ == Mode::create || mode_ == Mode::replace;
   // Fixes holes at the end, and the size of files that end in one.
-  const uint64_t single =
-      entry_.extents.size() == 1 && entry_.extents[0].chunk ? entry_.size : 0;
+  const uint64_t single = entry_.extents.size() == 1 && entry_.extents[0].chunk ? entry_.size : 0;
   if (made_ && entry_.size > 0 && single == 0 &&
       ::ftruncate(fd_.get(), static_cast<off_t>(entry_.size)) != 0) {
     return errno_error(path());

@@ -20,8 +20,8 @@ struct RestoreContext {
   const RestoreVisit& visit;
 
   std::mutex mutex;
-  RestoreReport report;           // guarded
-  std::optional<Error> fatal;     // guarded
+  RestoreReport report;        // guarded
+  std::optional<Error> fatal;  // guarded
   std::atomic<bool> stopped{false};
 
   void problem(const std::string& path, const std::string& reason);
@@ -30,8 +30,8 @@ struct RestoreContext {
   void fail(const Error& error);
 };
 
-// A directory: made when first needed, given its metadata when everything in it is done. Whoever still
-// has something to do in it holds a reference.
+// A directory: made when first needed, given its metadata when everything in it is done. Whoever
+// still has something to do in it holds a reference.
 class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
  public:
   using Ptr = std::shared_ptr<DirectoryTask>;

@@ -1,14 +1,13 @@
 #include "backup-agent/restore/tar_stream.h"
 
-#include <sys/sysmacros.h>
-
 #include <algorithm>
+#include <archive.h>
+#include <archive_entry.h>
 #include <cerrno>
 #include <memory>
 #include <set>
 
-#include <archive.h>
-#include <archive_entry.h>
+#include <sys/sysmacros.h>
 
 #include "vault/errc.h"
 
@@ -25,18 +24,26 @@ using ArchiveEntry = std::unique_ptr<archive_entry, FreeArchive>;
 Error archive_error(archive* a, const std::string& what) {
   const int code = archive_errno(a);
   const char* text = archive_error_string(a);
-  return errno_error(code != 0 ? code : EIO, what + (text != nullptr ? ": " + std::string(text) : ""));
+  return errno_error(code != 0 ? code : EIO,
+                     what + (text != nullptr ? ": " + std::string(text) : ""));
 }
 
 mode_t file_type(vault::EntryType type) {
   switch (type) {
-    case vault::EntryType::file: return AE_IFREG;
-    case vault::EntryType::directory: return AE_IFDIR;
-    case vault::EntryType::symlink: return AE_IFLNK;
-    case vault::EntryType::char_device: return AE_IFCHR;
-    case vault::EntryType::block_device: return AE_IFBLK;
-    case vault::EntryType::fifo: return AE_IFIFO;
-    case vault::EntryType::socket: return AE_IFSOCK;
+    case vault::EntryType::file:
+      return AE_IFREG;
+    case vault::EntryType::directory:
+      return AE_IFDIR;
+    case vault::EntryType::symlink:
+      return AE_IFLNK;
+    case vault::EntryType::char_device:
+      return AE_IFCHR;
+    case vault::EntryType::block_device:
+      return AE_IFBLK;
+    case vault::EntryType::fifo:
+      return AE_IFIFO;
+    case vault::EntryType::socket:
+      return AE_IFSOCK;
   }
   return AE_IFREG;
 }
@@ -101,8 +108,8 @@ class TarWriter {
  private:
   // The extents of a file, all of whose chunks exist. False, and reported, if one does not.
   Result<bool> gather(const vault::PathEntry& e, std::vector<vault::Extent>& extents) {
-    const Status gathered = vault::for_each_extent(
-        domain_, e.entry, [&](uint64_t, const vault::Extent& x) -> Status {
+    const Status gathered =
+        vault::for_each_extent(domain_, e.entry, [&](uint64_t, const vault::Extent& x) -> Status {
           if (x.chunk) {
             const auto places = domain_.find(*x.chunk);
             if (!places.ok()) return places.error();
@@ -213,8 +220,9 @@ Result<RestoreReport> write_tar(vault::VaultReader& vault, const vault::Recovery
     const bool included = !included_above.empty() || filter.includes(e.key, is_directory);
     if (included) {
       if (is_directory && included_above.empty()) included_above.push_back(e.key);
-      std::string name = base.empty() ? e.key : e.key.size() > base.size() ? e.key.substr(base.size() + 1)
-                                                                           : "";
+      std::string name = base.empty()                 ? e.key
+                         : e.key.size() > base.size() ? e.key.substr(base.size() + 1)
+                                                      : "";
       if (name.empty()) name = ".";
       TRYV(tar.add(e, is_directory ? name + "/" : name));
     }

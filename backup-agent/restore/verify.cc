@@ -1,11 +1,11 @@
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <thread>
+#include <unistd.h>
+
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include "backup-agent/restore/restore.h"
 #include "backup-agent/scan/directory.h"
@@ -71,8 +71,7 @@ class Verifier {
         TRYV(cursor.skip_subtree());
         continue;
       }
-      const bool included =
-          frames_.back().included || filter.includes(e.key, is_directory);
+      const bool included = frames_.back().included || filter.includes(e.key, is_directory);
       TRY(const bool entered, look_at(e, included));
       if (is_directory && !entered) {
         TRYV(cursor.skip_subtree());
@@ -106,8 +105,7 @@ class Verifier {
   // Compares metadata, and queues files. For a directory: whether to go on below it.
   Result<bool> look_at(const vault::PathEntry& e, bool included) {
     const Frame& parent = frames_.back();
-    const std::string name =
-        parent.key.empty() ? e.key : e.key.substr(parent.key.size() + 1);
+    const std::string name = parent.key.empty() ? e.key : e.key.substr(parent.key.size() + 1);
     const std::string path = io::join_path(parent.directory->path(), name);
     TRY(const auto fd, parent.directory->fd());
     const auto st = stat_at(fd->get(), name.c_str());
@@ -206,8 +204,7 @@ Status verify_restore(vault::VaultReader& vault, const vault::RecoveryPoint& poi
   progress.verifying = true;
   progress.entries = 0;
   progress.bytes = 0;
-  return Verifier(*domain, options, progress, report)
-      .run(point.manifest.roots.at(0), filter, stop);
+  return Verifier(*domain, options, progress, report).run(point.manifest.roots.at(0), filter, stop);
 }
 
 }  // namespace holdfast::backup_agent

@@ -1,7 +1,7 @@
 // Verifies a vault: every object's form, signatures, hashes and links; that every recovery point's
-// chunks are there; and, with the vault secret, that content decrypts to what its ids say, and which
-// files a damage affects. Changes nothing. A transient error of the store ends the check; it never
-// counts as damage.
+// chunks are there; and, with the vault secret, that content decrypts to what its ids say, and
+// which files a damage affects. Changes nothing. A transient error of the store ends the check; it
+// never counts as damage.
 #pragma once
 
 #include <atomic>
@@ -45,9 +45,9 @@ struct DamagedPoint {
   uint64_t sequence = 0;
   std::string item_name;  // with the secret
   int64_t time_ns = 0;
-  uint64_t chunks_lost = 0;  // chunks without a good copy that this point needs
-  uint64_t files_affected = 0;            // with the secret
-  std::vector<std::string> files;         // the first of them; "a .. b" for ranges that a lost page hides
+  uint64_t chunks_lost = 0;        // chunks without a good copy that this point needs
+  uint64_t files_affected = 0;     // with the secret
+  std::vector<std::string> files;  // the first of them; "a .. b" for ranges that a lost page hides
 };
 
 struct CheckReport {
@@ -68,8 +68,7 @@ struct CheckReport {
 // `secret` may be null. Errors: the store's; Errc::interrupted.
 Result<CheckReport> check_vault(Store& store, const Description& description,
                                 const crypto::PublicKey& vault_key, uint32_t generation,
-                                const VaultSecret* secret,
-                                const CheckOptions& options, CheckProgress& progress,
-                                std::stop_token stop);
+                                const VaultSecret* secret, const CheckOptions& options,
+                                CheckProgress& progress, std::stop_token stop);
 
 }  // namespace holdfast::vault

@@ -1,0 +1,362 @@
+#include "backup-agent/restore/planner.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <fcntl.h>
+#include <tuple>
+#include <unistd.h>
+
+#include <sys/sysmacros.h>
+
+#include "backup-agent/restore/remove_tree.h"
+#include "vault/errc.h"
+
+namespace holdfast::backup_agent {
+namespace {
+
+// The name of `key` in the directory `parent`. A point may lack the directories between (it never
+// should): names then have slashes, which no openat of ours accepts; such entries are reported.
+std::string name_in(const std::string& parent, const std::string& key) {
+  return parent.empty() ? key : key.substr(parent.size() + 1);
+}
+
+bool same_times(const vault::Entry& entry, const struct stat& st) {
+  return entry.size == static_cast<uint64_t>(st.st_size) && entry.mtime_s == st.st_mtim.tv_sec &&
+         entry.mtime_ns == static_cast<uint32_t>(st.st_mtim.tv_nsec);
+}
+
+}  // namespace
+
+Status Planner::plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::stop_token stop) {
+  vault::PathCursor cursor(context_.domain, root_);
+  TRYV(cursor.seek(options_.subpath));
+  if (cursor.at_end() || !vault::is_within(cursor->key, options_.subpath)) {
+    return errno_error(ENOENT, "the recovery point has no /" + options_.subpath);
+  }
+  base_ = options_.subpath;
+  std::optional<vault::Entry> base_entry;
+  if (cursor->key == options_.subpath && cursor->entry.type == vault::EntryType::directory) {
+    base_entry = cursor->entry;
+  } else if (cursor->key == options_.subpath && !options_.subpath.empty()) {
+    // A single file goes into the target under its own name.
+    const size_t slash = options_.subpath.rfind('/');
+    base_ = slash == std::string::npos ? "" : options_.subpath.substr(0, slash);
+  }
+  push(base_,
+       std::make_shared<DirectoryTask>(context_, nullptr, "", base_entry, std::move(target),
+                                       target_is_fresh),
+       filter_.includes(base_, true));
+  if (base_entry) TRYV(cursor.next());
+  Status walked = walk(cursor, stop);
+  while (!frames_.empty()) pop();
+  if (walked.ok()) submit();
+  return walked;
+}
+
+void Planner::make_links() {
+  for (PendingLink& link : pending_links_) {
+    if (!context_.stopped) make_link(link);
+    link.directory->release();
+  }
+  pending_links_.clear();
+  for (auto& [key, object] : link_objects_) object.directory->release();
+  link_objects_.clear();
+}
+
+Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
+  while (!cursor.at_end() && vault::is_within(cursor->key, options_.subpath)) {
+    if (stop.stop_requested()) return Error{Errc::interrupted, ""};
+    if (context_.stopped) return {};
+    const vault::PathEntry& e = *cursor;
+    while (!vault::is_within(e.key, frames_.back().key) || e.key == frames_.back().key) pop();
+    const bool is_directory = e.entry.type == vault::EntryType::directory;
+    Frame& parent = frames_.back();
+    const std::string name = name_in(parent.key, e.key);
+    if (options_.delete_extra) parent.names.insert(name.substr(0, name.find('/')));
+    if (filter_.excludes(e.key, is_directory)) {
+      TRYV(cursor.skip_subtree());
+      continue;
+    }
+    const bool included = parent.included || filter_.includes(e.key, is_directory);
+    if (is_directory) {
+      auto task = std::make_shared<DirectoryTask>(context_, parent.directory, name, e.entry,
+                                                  nullptr, false);
+      if (options_.dry_run) {
+        task->open_existing();
+        if (included) ++context_.report.directories;  // nobody else counts in a dry run
+      } else if (included && !task->ensure()) {
+        task->release();
+        TRYV(cursor.skip_subtree());
+        continue;
+      }
+      if (included) visit("directory", e.key);
+      if (included) ++context_.progress.entries;
+      push(e.key, std::move(task), included);
+    } else if (included) {
+      TRYV(take(e, parent, name));
+    }
+    TRYV(cursor.next());
+    if (window_->is_full()) submit();
+  }
+  return {};
+}
+
+void Planner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
+  frames_.push_back({std::move(key), std::move(directory), included, {}});
+}
+
+void Planner::pop() {
+  Frame frame = std::move(frames_.back());
+  frames_.pop_back();
+  if (options_.delete_extra && frame.included && !context_.stopped) delete_extra(frame);
+  frame.directory->release();
+}
+
+void Planner::visit(std::string_view action, const std::string& key) {
+  if (context_.visit) context_.visit(action, "/" + key);
+}
+
+Status Planner::take(const vault::PathEntry& e, Frame& parent, const std::string& name) {
+  if (name.find('/') != std::string::npos) {
+    context_.problem("/" + e.key, "its directory is missing from the recovery point");
+    return {};
+  }
+  if (!options_.dry_run && !parent.directory->ensure()) return {};
+  if (e.entry.has_links || !e.entry.link_to.empty()) {
+    const std::string& object = e.entry.link_to.empty() ? e.key : e.entry.link_to;
+    if (const auto it = link_objects_.find(object); it != link_objects_.end()) {
+      visit("link", e.key);
+      parent.directory->hold();
+      pending_links_.push_back({parent.directory, name, object});
+      return {};
+    }
+  }
+  struct stat st {};
+  bool exists = false;
+  if (parent.directory->handle()) {
+    TRY(const auto fd, parent.directory->handle()->fd());
+    exists = ::fstatat(fd->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if (!exists && errno != ENOENT && errno != ENAMETOOLONG) {
+      context_.failed("/" + e.key, errno_error(""));
+      return {};
+    }
+  }
+  if (e.entry.type == vault::EntryType::file) return take_file(e, parent, name, exists, st);
+  return take_other(e, parent, name, exists, st);
+}
+
+bool Planner::leave_existing(const vault::Entry& entry, const struct stat& st) const {
+  if (options_.overwrite == Overwrite::never) return true;
+  if (options_.overwrite != Overwrite::if_newer) return false;
+  return std::tie(entry.mtime_s, entry.mtime_ns) <=
+         std::make_tuple(static_cast<int64_t>(st.st_mtim.tv_sec),
+                         static_cast<uint32_t>(st.st_mtim.tv_nsec));
+}
+
+Status Planner::take_file(const vault::PathEntry& e, Frame& parent, const std::string& name,
+                          bool exists, const struct stat& st) {
+  FileTask::Mode mode = FileTask::Mode::create;
+  if (exists) {
+    if (leave_existing(e.entry, st)) {
+      visit("skip", e.key);
+      const std::lock_guard lock(context_.mutex);
+      ++context_.report.files_skipped;
+      return {};
+    }
+    if (!S_ISREG(st.st_mode)) {
+      if (!clear_the_way(parent, name, e.key, st)) return {};
+    } else if (options_.overwrite != Overwrite::always && same_times(e.entry, st)) {
+      mode = FileTask::Mode::keep;
+    } else {
+      mode = options_.delta ? FileTask::Mode::patch : FileTask::Mode::replace;
+    }
+  }
+  visit(mode == FileTask::Mode::keep    ? "unchanged"
+        : mode == FileTask::Mode::patch ? "patch"
+                                        : "write",
+        e.key);
+  if (options_.dry_run) {
+    const std::lock_guard lock(context_.mutex);
+    ++(mode == FileTask::Mode::keep    ? context_.report.files_unchanged
+       : mode == FileTask::Mode::patch ? context_.report.files_patched
+                                       : context_.report.files_written);
+    if (mode != FileTask::Mode::keep) context_.report.bytes_written += e.entry.size;
+    return {};
+  }
+  auto file = std::make_shared<FileTask>(context_, parent.directory, name, e.entry, mode);
+  remember_link_object(e, parent, name, file);
+  window_->files.push_back(file);
+  if (mode == FileTask::Mode::keep) return {};
+  return plan_content(file);
+}
+
+Status Planner::plan_content(const FileTask::Ptr& file) {
+  const bool compare = file->mode() == FileTask::Mode::patch;
+  const bool several = file->entry().extents_root || file->entry().extents.size() > 1;
+  if (several) ++window_->open_files;
+  const auto add = [&](uint64_t offset, const vault::Extent& x) -> Status {
+    if (!x.chunk && !compare) return {};  // holes come from the file's size
+    file->hold();
+    window_->pieces.push_back({file.get(), offset, x, compare, {}, false});
+    window_->bytes += x.chunk ? x.bytes : 0;
+    if (window_->is_full() && several) {
+      // The file goes on in the next window, which holds it as well.
+      file->hold();
+      submit();
+      window_->files.push_back(file);
+      ++window_->open_files;
+    }
+    if (context_.stopped) return Error{Errc::interrupted, ""};
+    return {};
+  };
+  Status planned = vault::for_each_extent(context_.domain, file->entry(), add);
+  if (planned.ok() || context_.stopped) return {};
+  file->fail(planned.error());
+  const auto& code = planned.error().code;
+  if (code == vault::Errc::damaged || code == vault::Errc::missing) return {};
+  return planned;
+}
+
+void Planner::remember_link_object(const vault::PathEntry& e, Frame& parent,
+                                   const std::string& name, FileTask::Ptr file) {
+  if (!e.entry.has_links && e.entry.link_to.empty()) return;
+  parent.directory->hold();
+  link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = {parent.directory, name,
+                                                                      std::move(file)};
+}
+
+bool Planner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
+                            const struct stat& st) {
+  if (options_.dry_run) return true;
+  const auto remove = [&]() -> Status {
+    TRY(const auto fd, parent.directory->handle()->fd());
+    if (S_ISDIR(st.st_mode) && options_.delete_extra) {
+      return remove_tree(*parent.directory->handle(), name);
+    }
+    if (::unlinkat(fd->get(), name.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) != 0) {
+      return errno_error("");
+    }
+    return {};
+  };
+  const Status removed = remove();
+  if (removed.ok()) return true;
+  context_.problem("/" + key,
+                   S_ISDIR(st.st_mode)
+                       ? "a directory is in its place (--delete removes it)"
+                       : "what is in its place cannot be removed: " + removed.error().message());
+  return false;
+}
+
+Status Planner::take_other(const vault::PathEntry& e, Frame& parent, const std::string& name,
+                           bool exists, const struct stat& st) {
+  if (exists && leave_existing(e.entry, st)) {
+    visit("skip", e.key);
+    return {};
+  }
+  visit("write", e.key);
+  if (options_.dry_run) {
+    const std::lock_guard lock(context_.mutex);
+    ++context_.report.others;
+    return {};
+  }
+  if (exists && !clear_the_way(parent, name, e.key, st)) return {};
+  const std::string path = io::join_path(parent.directory->path(), name);
+  const auto make = [&]() -> Status {
+    TRY(const auto fd, parent.directory->handle()->fd());
+    const vault::Entry& entry = e.entry;
+    int result = 0;
+    switch (entry.type) {
+      case vault::EntryType::symlink:
+        result = ::symlinkat(entry.symlink_target.c_str(), fd->get(), name.c_str());
+        break;
+      case vault::EntryType::fifo:
+        result = ::mknodat(fd->get(), name.c_str(), S_IFIFO | 0600, 0);
+        break;
+      case vault::EntryType::socket:
+        result = ::mknodat(fd->get(), name.c_str(), S_IFSOCK | 0600, 0);
+        break;
+      default:
+        result = ::mknodat(fd->get(), name.c_str(),
+                           (entry.type == vault::EntryType::char_device ? S_IFCHR : S_IFBLK) | 0600,
+                           makedev(entry.device_major, entry.device_minor));
+    }
+    if (result != 0) return errno_error("");
+    TRY(const auto xattrs, context_.domain.xattrs(entry));
+    return context_.metadata.apply_at(fd->get(), name, entry, xattrs, true, path);
+  };
+  if (const Status made = make(); !made.ok()) {
+    context_.failed(path, made.error());
+    return {};
+  }
+  remember_link_object(e, parent, name, nullptr);
+  ++context_.progress.entries;
+  const std::lock_guard lock(context_.mutex);
+  ++context_.report.others;
+  return {};
+}
+
+void Planner::make_link(const PendingLink& link) {
+  const LinkObject& object = link_objects_.at(link.key);
+  const std::string path = io::join_path(link.directory->path(), link.name);
+  if (object.file && !object.file->is_done()) {
+    context_.problem(path, "the file it is a hard link to was not restored");
+    return;
+  }
+  const auto make = [&]() -> Status {
+    TRY(const auto from, object.directory->handle()->fd());
+    TRY(const auto to, link.directory->handle()->fd());
+    struct stat wanted {};
+    struct stat there {};
+    if (::fstatat(from->get(), object.name.c_str(), &wanted, AT_SYMLINK_NOFOLLOW) != 0) {
+      return errno_error("");
+    }
+    if (::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
+      if (there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino) return {};
+      if (options_.overwrite == Overwrite::never) return {};
+      if (::unlinkat(to->get(), link.name.c_str(), S_ISDIR(there.st_mode) ? AT_REMOVEDIR : 0) !=
+          0) {
+        return errno_error("");
+      }
+    }
+    if (::linkat(from->get(), object.name.c_str(), to->get(), link.name.c_str(), 0) != 0) {
+      return errno_error("");
+    }
+    return {};
+  };
+  if (const Status made = make(); !made.ok()) {
+    context_.failed(path, made.error());
+    return;
+  }
+  ++context_.progress.entries;
+  const std::lock_guard lock(context_.mutex);
+  ++context_.report.links;
+}
+
+void Planner::delete_extra(Frame& frame) {
+  if (!frame.directory->handle() || frame.directory->is_fresh()) return;
+  const auto run = [&]() -> Status {
+    TRY(const auto names, list_names(*frame.directory->handle()));
+    for (const auto& [name, is_directory] : names) {
+      const std::string key = frame.key.empty() ? name : frame.key + "/" + name;
+      if (frame.names.contains(name) || filter_.excludes(key, is_directory)) continue;
+      visit("delete", key);
+      if (!options_.dry_run) {
+        if (const Status gone = remove_tree(*frame.directory->handle(), name); !gone.ok()) {
+          context_.failed(io::join_path(frame.directory->path(), name), gone.error());
+          continue;
+        }
+      }
+      const std::lock_guard lock(context_.mutex);
+      ++context_.report.deleted;
+    }
+    return {};
+  };
+  if (const Status done = run(); !done.ok()) context_.failed(frame.directory->path(), done.error());
+}
+
+void Planner::submit() {
+  if (window_->files.empty()) return;
+  windows_.push(std::exchange(window_, std::make_unique<Window>()));
+}
+
+}  // namespace holdfast::backup_agent
