@@ -17,7 +17,9 @@ enum class Errc {
 
 const std::error_category& base_category();
 
-inline std::error_code make_error_code(Errc e) { return {static_cast<int>(e), base_category()}; }
+inline std::error_code make_error_code(Errc e) {
+  return {static_cast<int>(e), base_category()};
+}
 
 }  // namespace holdfast
 

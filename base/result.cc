@@ -19,6 +19,8 @@ Error errno_error(int errno_value, std::string context) {
   return Error{std::error_code(errno_value, std::generic_category()), std::move(context)};
 }
 
-Error errno_error(std::string context) { return errno_error(errno, std::move(context)); }
+Error errno_error(std::string context) {
+  return errno_error(errno, std::move(context));
+}
 
 }  // namespace holdfast

@@ -11,9 +11,10 @@
 
 #include <optional>
 #include <string>
-#include <system_error>
 #include <utility>
 #include <variant>
+
+#include <system_error>
 
 #include "base/check.h"
 #include "base/errc.h"
@@ -107,9 +108,9 @@ using Status = Result<void>;
 
 #define HOLDFAST_JOIN2(a, b) a##b
 #define HOLDFAST_JOIN(a, b) HOLDFAST_JOIN2(a, b)
-#define HOLDFAST_TRY(tmp, declaration, ...)        \
-  auto tmp = (__VA_ARGS__);                        \
-  if (!tmp.ok()) return std::move(tmp).error();    \
+#define HOLDFAST_TRY(tmp, declaration, ...)     \
+  auto tmp = (__VA_ARGS__);                     \
+  if (!tmp.ok()) return std::move(tmp).error(); \
   declaration = std::move(tmp).value()
 #define TRY(declaration, ...) \
   HOLDFAST_TRY(HOLDFAST_JOIN(try_result_, __COUNTER__), declaration, __VA_ARGS__)

@@ -10,17 +10,28 @@ class VaultCategory final : public std::error_category {
   const char* name() const noexcept override { return "holdfast.vault"; }
   std::string message(int code) const override {
     switch (static_cast<Errc>(code)) {
-      case Errc::not_a_vault: return "not a Holdfast vault";
-      case Errc::damaged: return "damaged";
-      case Errc::missing: return "missing from the vault";
-      case Errc::wrong_passphrase: return "wrong passphrase";
-      case Errc::no_credential: return "this machine has no credential for the vault";
-      case Errc::no_passphrase: return "the vault's passphrase is needed";
-      case Errc::identity_cloned: return "another machine uses this agent's identity";
-      case Errc::rolled_back: return "the vault is older than this machine remembers";
-      case Errc::key_not_trusted: return "key is not the trusted one";
-      case Errc::no_such_point: return "no such recovery point";
-      case Errc::ambiguous: return "matches more than one recovery point";
+      case Errc::not_a_vault:
+        return "not a Holdfast vault";
+      case Errc::damaged:
+        return "damaged";
+      case Errc::missing:
+        return "missing from the vault";
+      case Errc::wrong_passphrase:
+        return "wrong passphrase";
+      case Errc::no_credential:
+        return "this machine has no credential for the vault";
+      case Errc::no_passphrase:
+        return "the vault's passphrase is needed";
+      case Errc::identity_cloned:
+        return "another machine uses this agent's identity";
+      case Errc::rolled_back:
+        return "the vault is older than this machine remembers";
+      case Errc::key_not_trusted:
+        return "key is not the trusted one";
+      case Errc::no_such_point:
+        return "no such recovery point";
+      case Errc::ambiguous:
+        return "matches more than one recovery point";
     }
     return "unknown error";
   }

@@ -1,6 +1,6 @@
 // What callers of the vault act on. Conditions that the operating system or a store also knows keep
-// their std::errc: no_such_file_or_directory for an absent object, file_exists for one that must not
-// be there, no_space_on_device, permission_denied, io_error and so on.
+// their std::errc: no_such_file_or_directory for an absent object, file_exists for one that must
+// not be there, no_space_on_device, permission_denied, io_error and so on.
 #pragma once
 
 #include <system_error>
@@ -8,22 +8,24 @@
 namespace holdfast::vault {
 
 enum class Errc {
-  not_a_vault = 1,    // the location holds no vault description
-  damaged,            // an object's bytes contradict its name, hash, signature or tag
-  missing,            // an object that others refer to is not there
-  wrong_passphrase,   // no key slot opens with what was given
-  no_credential,      // this machine holds no write-only credential for the vault
-  no_passphrase,      // the operation needs the vault's secret and none was given
-  identity_cloned,    // somebody else writes with this agent's identity
-  rolled_back,        // the vault is older than what this machine remembers
-  key_not_trusted,    // a key contradicts the pinned one and no signed successor leads to it
-  no_such_point,      // no recovery point matches
-  ambiguous,          // more than one recovery point matches
+  not_a_vault = 1,   // the location holds no vault description
+  damaged,           // an object's bytes contradict its name, hash, signature or tag
+  missing,           // an object that others refer to is not there
+  wrong_passphrase,  // no key slot opens with what was given
+  no_credential,     // this machine holds no write-only credential for the vault
+  no_passphrase,     // the operation needs the vault's secret and none was given
+  identity_cloned,   // somebody else writes with this agent's identity
+  rolled_back,       // the vault is older than what this machine remembers
+  key_not_trusted,   // a key contradicts the pinned one and no signed successor leads to it
+  no_such_point,     // no recovery point matches
+  ambiguous,         // more than one recovery point matches
 };
 
 const std::error_category& vault_category();
 
-inline std::error_code make_error_code(Errc e) { return {static_cast<int>(e), vault_category()}; }
+inline std::error_code make_error_code(Errc e) {
+  return {static_cast<int>(e), vault_category()};
+}
 
 }  // namespace holdfast::vault
 

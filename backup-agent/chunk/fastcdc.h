@@ -1,10 +1,10 @@
-// Content-defined chunk boundaries: FastCDC (Xia et al., USENIX ATC 2016) with a keyed Gear table and
-// normalized chunking level 2.
+// Content-defined chunk boundaries: FastCDC (Xia et al., USENIX ATC 2016) with a keyed Gear table
+// and normalized chunking level 2.
 //
 // h = (h << 1) + gear[byte]; a chunk ends where the top bits of h are zero: 19 of them before the
-// average size, 15 behind it. The table comes from the domain's chunker secret, so boundaries cannot be
-// predicted from known content. A boundary depends on the 64 bytes before it alone (and on where the
-// chunk began), so chunking resumes at any boundary.
+// average size, 15 behind it. The table comes from the domain's chunker secret, so boundaries
+// cannot be predicted from known content. A boundary depends on the 64 bytes before it alone (and
+// on where the chunk began), so chunking resumes at any boundary.
 #pragma once
 
 #include <array>

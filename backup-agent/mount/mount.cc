@@ -2,15 +2,14 @@
 
 #include "backup-agent/mount/mount.h"
 
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/sysmacros.h>
-
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 #include <fuse_lowlevel.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/sysmacros.h>
 
 #include "backup-agent/mount/point_tree.h"
 
@@ -22,13 +21,20 @@ constexpr double kTimeoutSeconds = 24 * 3600;
 
 mode_t type_bits(vault::EntryType type) {
   switch (type) {
-    case vault::EntryType::file: return S_IFREG;
-    case vault::EntryType::directory: return S_IFDIR;
-    case vault::EntryType::symlink: return S_IFLNK;
-    case vault::EntryType::char_device: return S_IFCHR;
-    case vault::EntryType::block_device: return S_IFBLK;
-    case vault::EntryType::fifo: return S_IFIFO;
-    case vault::EntryType::socket: return S_IFSOCK;
+    case vault::EntryType::file:
+      return S_IFREG;
+    case vault::EntryType::directory:
+      return S_IFDIR;
+    case vault::EntryType::symlink:
+      return S_IFLNK;
+    case vault::EntryType::char_device:
+      return S_IFCHR;
+    case vault::EntryType::block_device:
+      return S_IFBLK;
+    case vault::EntryType::fifo:
+      return S_IFIFO;
+    case vault::EntryType::socket:
+      return S_IFSOCK;
   }
   return S_IFREG;
 }
@@ -42,8 +48,8 @@ struct stat attributes_of(const vault::Entry& e, uint64_t inode) {
   st.st_uid = e.uid;
   st.st_gid = e.gid;
   st.st_rdev = makedev(e.device_major, e.device_minor);
-  st.st_size = static_cast<off_t>(
-      e.type == vault::EntryType::symlink ? e.symlink_target.size() : e.size);
+  st.st_size =
+      static_cast<off_t>(e.type == vault::EntryType::symlink ? e.symlink_target.size() : e.size);
   st.st_blksize = 128 * 1024;
   st.st_blocks = static_cast<blkcnt_t>((e.size + 511) / 512);
   st.st_mtim.tv_sec = e.mtime_s;
@@ -60,7 +66,9 @@ int errno_of(const Error& error) {
              : EIO;
 }
 
-PointTree& tree_of(fuse_req_t request) { return *static_cast<PointTree*>(fuse_req_userdata(request)); }
+PointTree& tree_of(fuse_req_t request) {
+  return *static_cast<PointTree*>(fuse_req_userdata(request));
+}
 
 void on_lookup(fuse_req_t request, fuse_ino_t parent_id, const char* name) {
   PointTree& tree = tree_of(request);
@@ -158,14 +166,14 @@ void on_opendir(fuse_req_t request, fuse_ino_t id, fuse_file_info* file) {
   if (fuse_reply_open(request, file) != 0) delete open;
 }
 
-void on_readdir(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset, fuse_file_info* file) {
+void on_readdir(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                fuse_file_info* file) {
   auto* open = reinterpret_cast<OpenDirectory*>(file->fh);
   const std::lock_guard lock(open->mutex);
   std::vector<char> buffer(size);
   size_t used = 0;
   const auto add = [&](const char* name, const struct stat& st, off_t next) {
-    const size_t n =
-        fuse_add_direntry(request, buffer.data() + used, size - used, name, &st, next);
+    const size_t n = fuse_add_direntry(request, buffer.data() + used, size - used, name, &st, next);
     if (n > size - used) return false;
     used += n;
     return true;

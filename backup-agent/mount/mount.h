@@ -4,8 +4,8 @@
 //   by-time/<item>/<time>/...                the same, found by item and time
 //   latest/<item> -> ../by-time/<item>/<time>
 //
-// What is shown are the points there were when it was mounted. Reads are answered from any number of
-// threads; nothing is written anywhere.
+// What is shown are the points there were when it was mounted. Reads are answered from any number
+// of threads; nothing is written anywhere.
 #pragma once
 
 #include <functional>

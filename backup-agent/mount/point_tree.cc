@@ -194,8 +194,7 @@ Result<TreeNodePtr> PointTree::lookup(const TreeNode& parent, const std::string&
   auto node = std::make_shared<TreeNode>();
   node->point = parent.point;
   node->domain = parent.domain;
-  node->inode = inode_of(*parent.point,
-                         entry.entry.link_to.empty() ? key : entry.entry.link_to);
+  node->inode = inode_of(*parent.point, entry.entry.link_to.empty() ? key : entry.entry.link_to);
   node->entry = std::move(entry);
   const std::lock_guard lock(mutex_);
   const auto [it, fresh] = by_name_.try_emplace(full_name, next_);
@@ -231,8 +230,7 @@ Result<size_t> PointTree::read(const TreeNode& file, uint64_t offset, MutableByt
   const size_t wanted = std::min<uint64_t>(out.size(), entry.size - offset);
   std::memset(out.data(), 0, wanted);  // holes
   TRYV(vault::for_each_extent_in(
-      *file.domain, entry, offset, wanted,
-      [&](uint64_t at, const vault::Extent& x) -> Status {
+      *file.domain, entry, offset, wanted, [&](uint64_t at, const vault::Extent& x) -> Status {
         if (!x.chunk) return {};
         return file.domain->with_chunk(
             *x.chunk, vault::ChunkKind::data, [&](ByteView bytes) -> Status {

@@ -1,5 +1,5 @@
-// The tree that a mount shows: fixed directories on top, entries of recovery points below, each under a
-// number of its own. Any number of threads.
+// The tree that a mount shows: fixed directories on top, entries of recovery points below, each
+// under a number of its own. Any number of threads.
 #pragma once
 
 #include <memory>

@@ -1,9 +1,8 @@
 #include "backup-agent/scan/directory.h"
 
+#include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
-
-#include <cerrno>
 #include <vector>
 
 #include "base/io/file_system.h"
@@ -43,7 +42,9 @@ void DirectoryPool::closed(DirectoryHandle& handle) {
   handle.listed_ = false;
 }
 
-DirectoryHandle::~DirectoryHandle() { pool_->closed(*this); }
+DirectoryHandle::~DirectoryHandle() {
+  pool_->closed(*this);
+}
 
 Status DirectoryHandle::remember_identity(int fd) {
   struct stat st {};

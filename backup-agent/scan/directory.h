@@ -1,18 +1,19 @@
 // Directories of the tree being scanned or restored, reached one name at a time.
 //
-// A handle knows its parent and its name, never a whole path, so paths beyond PATH_MAX and trees of any
-// depth work, and no symbolic link put in the way is followed. Few descriptors stay open: a handle
-// that lost its own opens it again through its parents and checks that it found the same directory.
+// A handle knows its parent and its name, never a whole path, so paths beyond PATH_MAX and trees of
+// any depth work, and no symbolic link put in the way is followed. Few descriptors stay open: a
+// handle that lost its own opens it again through its parents and checks that it found the same
+// directory.
 //
 // Thread safety: handles may be shared and opened by any number of threads.
 #pragma once
-
-#include <sys/stat.h>
 
 #include <list>
 #include <memory>
 #include <mutex>
 #include <string>
+
+#include <sys/stat.h>
 
 #include "base/io/fd.h"
 #include "base/result.h"
@@ -43,7 +44,8 @@ class DirectoryHandle : public std::enable_shared_from_this<DirectoryHandle> {
 
   // A directory by path, following links in it. `flags` are added to O_DIRECTORY | O_RDONLY.
   static Result<Ptr> open_root(std::shared_ptr<DirectoryPool> pool, const std::string& path);
-  // A child. Does not follow a link. Errors: the system's; std::errc::not_a_directory also for a link.
+  // A child. Does not follow a link. Errors: the system's; std::errc::not_a_directory also for a
+  // link.
   Result<Ptr> open_child(const std::string& name);
   ~DirectoryHandle();
 
@@ -62,7 +64,7 @@ class DirectoryHandle : public std::enable_shared_from_this<DirectoryHandle> {
 
   friend class DirectoryPool;
   const std::shared_ptr<DirectoryPool> pool_;
-  const Ptr parent_;       // null for a root
+  const Ptr parent_;        // null for a root
   const std::string name_;  // or the root's path
   dev_t device_ = 0;
   ino_t inode_ = 0;

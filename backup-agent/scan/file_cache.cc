@@ -56,8 +56,7 @@ Result<std::unique_ptr<CacheWriter>> CacheWriter::create(io::FileSystem& fs,
                                                          const vault::SessionId& session) {
   TRY(auto file, fs.create(path));
   const auto key_bytes = crypto::random_array<16>();
-  std::unique_ptr<CacheWriter> writer(
-      new CacheWriter(std::move(file), crypto::sip_key(key_bytes)));
+  std::unique_ptr<CacheWriter> writer(new CacheWriter(std::move(file), crypto::sip_key(key_bytes)));
   writer->buffer_.raw(kCacheMagic);
   writer->buffer_.raw(owner.vault.view());
   writer->buffer_.raw(owner.item.view());
@@ -211,15 +210,17 @@ bool CacheReader::next_record(uint8_t& type, Bytes& payload) {
   return !ended_;
 }
 
-// Takes in everything up to and including the next leaf record, which stays ahead undecoded, so that
-// inner pages that closed with the leaf before are known when that leaf is in use.
+// Takes in everything up to and including the next leaf record, which stays ahead undecoded, so
+// that inner pages that closed with the leaf before are known when that leaf is in use.
 void CacheReader::read_to_next_leaf() {
   leaf_ahead_.reset();
   uint8_t type = 0;
   Bytes payload;
   while (next_record(type, payload)) {
     switch (type) {
-      case kIdentity: identities_.emplace_back(as_text(payload)); break;
+      case kIdentity:
+        identities_.emplace_back(as_text(payload));
+        break;
       case kInner:
         if (payload.size() == vault::ChunkId::kSize) {
           vault::ChunkId id;
@@ -227,7 +228,9 @@ void CacheReader::read_to_next_leaf() {
           nodes_.insert(id);
         }
         break;
-      case kPart: take_part(payload); break;
+      case kPart:
+        take_part(payload);
+        break;
       case kPack: {
         wire::Decoder in(payload, "cache pack");
         vault::PackId pack;
@@ -236,8 +239,11 @@ void CacheReader::read_to_next_leaf() {
         if (in.finish().ok()) packs_.push_back(pack);
         break;
       }
-      case kLeaf: leaf_ahead_ = std::move(payload); return;
-      default: break;
+      case kLeaf:
+        leaf_ahead_ = std::move(payload);
+        return;
+      default:
+        break;
     }
   }
 }

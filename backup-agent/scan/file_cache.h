@@ -1,19 +1,21 @@
 // The agent's memory of a recovery point: what every entry looked like on disk, beside what was
 // stored for it. A hint, never the truth: losing it costs one full read.
 //
-// A file of records, each u8 type | u32 length | payload | u64 SipHash of type and payload under the
-// file's key. A leaf record is a leaf page of the path map as it was stored, with inode, ctime and so
-// on of each of its entries, which have no place in the map. It is written as the backup goes on, so
-// that what is left of an interrupted one says what is already stored. Read as a stream, in key
-// order: a mapped cache would cost 1.1 GB of resident memory at 10 million files (measured).
+// A file of records, each u8 type | u32 length | payload | u64 SipHash of type and payload under
+// the file's key. A leaf record is a leaf page of the path map as it was stored, with inode, ctime
+// and so on of each of its entries, which have no place in the map. It is written as the backup
+// goes on, so that what is left of an interrupted one says what is already stored. Read as a
+// stream, in key order: a mapped cache would cost 1.1 GB of resident memory at 10 million files
+// (measured).
 #pragma once
 
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
-#include <boost/unordered/unordered_flat_set.hpp>
 #include <vector>
+
+#include <boost/unordered/unordered_flat_set.hpp>
 
 #include "backup-agent/scan/metadata.h"
 #include "base/crypto/siphash.h"
@@ -36,8 +38,8 @@ struct CachedStat {
   int64_t ctime_s = 0;
   uint32_t ctime_ns = 0;
   uint32_t file_system = 0;  // index into the file's table of identities
-  // False if the file might have changed within the clock tick in which it was looked at, or was not
-  // read cleanly: then equal times prove nothing.
+  // False if the file might have changed within the clock tick in which it was looked at, or was
+  // not read cleanly: then equal times prove nothing.
   bool trusted = true;
 };
 
@@ -53,7 +55,8 @@ class CacheWriter {
   Status leaf(const vault::ChunkId& id, std::span<const vault::ChunkId> edges, ByteView payload,
               std::span<const CachedStat> stats);
   Status inner_node(const vault::ChunkId& id);
-  // Extents of a large file that is not finished: from `offset` on, everything stored. Written through.
+  // Extents of a large file that is not finished: from `offset` on, everything stored. Written
+  // through.
   Status file_part(std::string_view key, const FileStat& st, uint64_t offset,
                    std::span<const vault::Extent> extents);
   // A pack that this session put: what it may adopt if it is interrupted. Written through.

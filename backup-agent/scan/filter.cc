@@ -5,8 +5,8 @@
 namespace holdfast::backup_agent {
 namespace {
 
-// Matches one character against the set at the start of `pattern` ("[...]"), and gives the length of
-// the set, or 0 if it is not closed.
+// Matches one character against the set at the start of `pattern` ("[...]"), and gives the length
+// of the set, or 0 if it is not closed.
 size_t match_set(std::string_view pattern, char c, bool& matched) {
   size_t i = 1;
   bool negated = false;

@@ -1,10 +1,10 @@
 // Which paths a backup or restore takes: patterns as in gitignore(5).
 //
-// A pattern without '/' matches a name at any depth; one with a leading '/' is a path from the root of
-// the file system; one with '/' elsewhere is relative to each PATH of the command. A trailing '/'
-// matches directories only. '*' and '?' stop at '/', '**' does not, [a-z] and [!a-z] are sets, '\'
-// takes the next character as it is, a leading '!' takes back what an earlier pattern excluded. The
-// last pattern that matches decides. What is below an excluded directory is not looked at.
+// A pattern without '/' matches a name at any depth; one with a leading '/' is a path from the root
+// of the file system; one with '/' elsewhere is relative to each PATH of the command. A trailing
+// '/' matches directories only. '*' and '?' stop at '/', '**' does not, [a-z] and [!a-z] are sets,
+// '\' takes the next character as it is, a leading '!' takes back what an earlier pattern excluded.
+// The last pattern that matches decides. What is below an excluded directory is not looked at.
 #pragma once
 
 #include <string>
@@ -35,9 +35,9 @@ class PatternList {
 
  private:
   struct Pattern {
-    std::string glob;        // matched against the whole key, or the last component
+    std::string glob;  // matched against the whole key, or the last component
     bool name_only = false;
-    bool literal = false;    // no special characters
+    bool literal = false;  // no special characters
     bool directories_only = false;
     bool negated = false;
   };
@@ -49,8 +49,8 @@ class PatternList {
 
 struct Filter {
   PatternList exclude;
-  PatternList include;  // if not empty, only what matches, or is below a match
-  uint64_t larger_than = 0;  // files above this many bytes are left out; 0: no limit
+  PatternList include;          // if not empty, only what matches, or is below a match
+  uint64_t larger_than = 0;     // files above this many bytes are left out; 0: no limit
   bool exclude_caches = false;  // directories marked by a CACHEDIR.TAG
 
   explicit Filter(const std::vector<std::string>& roots) : exclude(roots), include(roots) {}

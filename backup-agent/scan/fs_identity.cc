@@ -1,19 +1,19 @@
 #include "backup-agent/scan/fs_identity.h"
 
+#include <cstdio>
+#include <cstring>
 #include <fcntl.h>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <unistd.h>
+
 #include <linux/btrfs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
 #include <sys/sysmacros.h>
-#include <unistd.h>
-
-#include <cstdio>
-#include <cstring>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
 
 #include "base/io/fd.h"
 
@@ -92,7 +92,8 @@ bool is_pseudo_type(uint64_t magic) {
     case 0x65735543:  // fusectl
     case 0x67596969:  // rpc_pipefs
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -127,8 +128,8 @@ FileSystemInfo identify_file_system(int fd, const FileStat& st) {
   std::string uuid = uuid_by_ioctl(fd);
   if (uuid.empty()) uuid = uuid_by_links(st.device);
   if (uuid.empty() && !out.is_network) {
-    // ext4 and others fold their UUID into f_fsid; where it is derived from the device number instead
-    // (xfs before 6.9), a remount under another number costs one full read.
+    // ext4 and others fold their UUID into f_fsid; where it is derived from the device number
+    // instead (xfs before 6.9), a remount under another number costs one full read.
     uint64_t fsid = 0;
     static_assert(sizeof fs.f_fsid == sizeof fsid);
     std::memcpy(&fsid, &fs.f_fsid, sizeof fsid);

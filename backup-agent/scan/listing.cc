@@ -1,13 +1,13 @@
 #include "backup-agent/scan/listing.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <dirent.h>
 #include <fcntl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
+#include <sys/syscall.h>
 
 namespace holdfast::backup_agent {
 namespace {

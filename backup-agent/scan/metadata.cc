@@ -1,17 +1,17 @@
 #include "backup-agent/scan/metadata.h"
 
+#include <algorithm>
+#include <cerrno>
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/fs.h>
 #include <pwd.h>
+#include <unistd.h>
+
+#include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <sys/xattr.h>
-#include <unistd.h>
-
-#include <algorithm>
-#include <cerrno>
 
 namespace holdfast::backup_agent {
 namespace {
@@ -24,7 +24,8 @@ std::string name_of_user(uint32_t uid) {
   std::vector<char> room(16 * 1024);
   passwd entry{};
   passwd* found = nullptr;
-  if (::getpwuid_r(uid, &entry, room.data(), room.size(), &found) != 0 || found == nullptr) return "";
+  if (::getpwuid_r(uid, &entry, room.data(), room.size(), &found) != 0 || found == nullptr)
+    return "";
   return std::string(found->pw_name).substr(0, kOwnerNameMax);
 }
 
@@ -32,17 +33,21 @@ std::string name_of_group(uint32_t gid) {
   std::vector<char> room(64 * 1024);
   group entry{};
   group* found = nullptr;
-  if (::getgrgid_r(gid, &entry, room.data(), room.size(), &found) != 0 || found == nullptr) return "";
+  if (::getgrgid_r(gid, &entry, room.data(), room.size(), &found) != 0 || found == nullptr)
+    return "";
   return std::string(found->gr_name).substr(0, kOwnerNameMax);
 }
 
 bool is_kept(std::string_view name) {
-  return name != "security.ima" && name != "security.evm" && !name.starts_with("trusted.overlay.") &&
+  return name != "security.ima" && name != "security.evm" &&
+         !name.starts_with("trusted.overlay.") &&
          // Computed by the file system, not stored: reading them back says nothing.
          !name.starts_with("system.nfs4") && !name.starts_with("btrfs.");
 }
 
-bool means_none(int error) { return error == ENOTSUP || error == ENOSYS; }
+bool means_none(int error) {
+  return error == ENOTSUP || error == ENOSYS;
+}
 
 // `list` and `get` are flistxattr and fgetxattr, or the path forms. Sizes change between the calls,
 // so each is repeated until the answer fits.
@@ -87,19 +92,31 @@ Result<std::vector<vault::Xattr>> read_with(const List& list, const Get& get) {
 
 }  // namespace
 
-bool FileStat::is_directory() const { return S_ISDIR(mode); }
-bool FileStat::is_regular() const { return S_ISREG(mode); }
+bool FileStat::is_directory() const {
+  return S_ISDIR(mode);
+}
+bool FileStat::is_regular() const {
+  return S_ISREG(mode);
+}
 
 Result<vault::EntryType> FileStat::entry_type() const {
   switch (mode & S_IFMT) {
-    case S_IFREG: return vault::EntryType::file;
-    case S_IFDIR: return vault::EntryType::directory;
-    case S_IFLNK: return vault::EntryType::symlink;
-    case S_IFCHR: return vault::EntryType::char_device;
-    case S_IFBLK: return vault::EntryType::block_device;
-    case S_IFIFO: return vault::EntryType::fifo;
-    case S_IFSOCK: return vault::EntryType::socket;
-    default: return Error{Errc::unsupported, "object of an unknown type"};
+    case S_IFREG:
+      return vault::EntryType::file;
+    case S_IFDIR:
+      return vault::EntryType::directory;
+    case S_IFLNK:
+      return vault::EntryType::symlink;
+    case S_IFCHR:
+      return vault::EntryType::char_device;
+    case S_IFBLK:
+      return vault::EntryType::block_device;
+    case S_IFIFO:
+      return vault::EntryType::fifo;
+    case S_IFSOCK:
+      return vault::EntryType::socket;
+    default:
+      return Error{Errc::unsupported, "object of an unknown type"};
   }
 }
 
@@ -146,10 +163,9 @@ uint32_t read_attributes(int fd) {
 }
 
 Result<std::vector<vault::Xattr>> read_xattrs(int fd) {
-  return read_with([&](char* to, size_t size) { return ::flistxattr(fd, to, size); },
-                   [&](const char* name, void* to, size_t size) {
-                     return ::fgetxattr(fd, name, to, size);
-                   });
+  return read_with(
+      [&](char* to, size_t size) { return ::flistxattr(fd, to, size); },
+      [&](const char* name, void* to, size_t size) { return ::fgetxattr(fd, name, to, size); });
 }
 
 Result<std::vector<vault::Xattr>> read_xattrs(const std::string& path) {

@@ -49,21 +49,20 @@ class OwnerNames {
 };
 
 // The inode flags that Holdfast keeps: those of chattr(1) that a process may set again.
-inline constexpr uint32_t kAttributesKept =
-    0x00000001 |  // s  FS_SECRM_FL
-    0x00000002 |  // u  FS_UNRM_FL
-    0x00000004 |  // c  FS_COMPR_FL
-    0x00000008 |  // S  FS_SYNC_FL
-    0x00000010 |  // i  FS_IMMUTABLE_FL
-    0x00000020 |  // a  FS_APPEND_FL
-    0x00000040 |  // d  FS_NODUMP_FL
-    0x00000080 |  // A  FS_NOATIME_FL
-    0x00004000 |  // j  FS_JOURNAL_DATA_FL
-    0x00008000 |  // t  FS_NOTAIL_FL
-    0x00010000 |  // D  FS_DIRSYNC_FL
-    0x00020000 |  // T  FS_TOPDIR_FL
-    0x00800000 |  // C  FS_NOCOW_FL
-    0x20000000;   // P  FS_PROJINHERIT_FL
+inline constexpr uint32_t kAttributesKept = 0x00000001 |  // s  FS_SECRM_FL
+                                            0x00000002 |  // u  FS_UNRM_FL
+                                            0x00000004 |  // c  FS_COMPR_FL
+                                            0x00000008 |  // S  FS_SYNC_FL
+                                            0x00000010 |  // i  FS_IMMUTABLE_FL
+                                            0x00000020 |  // a  FS_APPEND_FL
+                                            0x00000040 |  // d  FS_NODUMP_FL
+                                            0x00000080 |  // A  FS_NOATIME_FL
+                                            0x00004000 |  // j  FS_JOURNAL_DATA_FL
+                                            0x00008000 |  // t  FS_NOTAIL_FL
+                                            0x00010000 |  // D  FS_DIRSYNC_FL
+                                            0x00020000 |  // T  FS_TOPDIR_FL
+                                            0x00800000 |  // C  FS_NOCOW_FL
+                                            0x20000000;   // P  FS_PROJINHERIT_FL
 
 // Flags of an open file or directory; 0 where the file system has none.
 uint32_t read_attributes(int fd);

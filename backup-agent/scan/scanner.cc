@@ -1,9 +1,8 @@
 #include "backup-agent/scan/scanner.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
 #include <map>
 
 #include "backup-agent/scan/listing.h"
@@ -58,7 +57,7 @@ class Scanner::Walk {
     std::string key;
     std::shared_ptr<Listing> listing;
     size_t next = 0;
-    size_t next_ahead = 0;  // names before this one were considered for reading ahead
+    size_t next_ahead = 0;          // names before this one were considered for reading ahead
     std::map<size_t, Ahead> ahead;  // by index of the name
     Listing::Batch batch;
     size_t batch_index = 0;
@@ -298,8 +297,10 @@ class Scanner::Walk {
         frame.batch_index + 1 < listing.batch_count()) {
       BatchAhead ahead;
       ahead.batch = std::make_shared<Listing::Batch>();
-      ahead.job = pool_.submit([batch = ahead.batch, of = frame.listing,
-                                index = frame.batch_index + 1] { *batch = read_batch(*of, index); });
+      ahead.job =
+          pool_.submit([batch = ahead.batch, of = frame.listing, index = frame.batch_index + 1] {
+            *batch = read_batch(*of, index);
+          });
       frame.batch_ahead = std::move(ahead);
     }
   }

@@ -37,7 +37,7 @@ struct ScannedEntry {
   std::string name;
   FileStat stat;
   const FileSystemInfo* file_system = nullptr;  // lives as long as the scanner
-  io::TimeNs seen_ns = 0;  // the system's clock, taken before `stat` was
+  io::TimeNs seen_ns = 0;                       // the system's clock, taken before `stat` was
 };
 
 // Called by the thread that runs scan(), in key order.

@@ -1,17 +1,17 @@
 #include "backup-agent/scan/snapshots.h"
 
-#include <fcntl.h>
-#include <linux/btrfs.h>
-#include <linux/magic.h>
-#include <signal.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <linux/btrfs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "base/crypto/random.h"
 
@@ -42,8 +42,8 @@ Result<std::string> subvolume_root(std::string path) {
     if (st.st_ino == kSubvolumeRootInode) return path;
     const std::string parent = io::parent_path(path);
     if (parent == path || ::stat(parent.c_str(), &st) != 0 || st.st_dev != device) {
-      return Error{Errc::unsupported, "the root of the btrfs subvolume of " + path +
-                                          " is not visible here"};
+      return Error{Errc::unsupported,
+                   "the root of the btrfs subvolume of " + path + " is not visible here"};
     }
     path = parent;
   }
@@ -123,17 +123,17 @@ Status SnapshotSet::take(SnapshotMode mode, ScanRoot& root, std::vector<std::str
     TRY(const std::string subvolume, subvolume_root(root.path));
     TRY(const Snapshot* snapshot, snapshot_of(subvolume));
     const std::string below = root.path.substr(std::min(subvolume.size(), root.path.size()));
-    root.path = below.empty() || below == "/" ? snapshot->path()
-                                              : io::join_path(snapshot->path(),
-                                                              below.front() == '/' ? below.substr(1)
-                                                                                   : below);
+    root.path =
+        below.empty() || below == "/"
+            ? snapshot->path()
+            : io::join_path(snapshot->path(), below.front() == '/' ? below.substr(1) : below);
     return {};
   };
   if (mode == SnapshotMode::automatic && !is_btrfs(root.path)) return {};
   Status taken = attempt();
   if (!taken.ok() && mode == SnapshotMode::automatic) {
-    notes.push_back("no snapshot of " + root.path + ", reading it as it changes: " +
-                    taken.error().message());
+    notes.push_back("no snapshot of " + root.path +
+                    ", reading it as it changes: " + taken.error().message());
     return {};
   }
   return taken;

@@ -1,9 +1,9 @@
 // Snapshots that a backup reads instead of the live trees, so that a tree is taken at one instant.
 //
-// btrfs: a read-only snapshot of the subvolume that a tree is in, made in a directory ".holdfast" at
-// the subvolume's root (a directory of its own, so that the root's times stay) and removed when this
-// object goes. Subvolumes nested inside are snapshotted when the scan reaches them: each is one
-// instant, but a later one. Snapshots left behind by a killed backup are removed by the next.
+// btrfs: a read-only snapshot of the subvolume that a tree is in, made in a directory ".holdfast"
+// at the subvolume's root (a directory of its own, so that the root's times stay) and removed when
+// this object goes. Subvolumes nested inside are snapshotted when the scan reaches them: each is
+// one instant, but a later one. Snapshots left behind by a killed backup are removed by the next.
 #pragma once
 
 #include <map>
@@ -26,9 +26,9 @@ class SnapshotSet {
   // Removes the snapshots.
   ~SnapshotSet();
 
-  // Snapshots what the root is in and points root.path into it. With `automatic`, a root that cannot
-  // be snapshotted stays as it is, and why is added to `notes` unless its file system has none at all.
-  // Errors: with `btrfs`, why it cannot be done.
+  // Snapshots what the root is in and points root.path into it. With `automatic`, a root that
+  // cannot be snapshotted stays as it is, and why is added to `notes` unless its file system has
+  // none at all. Errors: with `btrfs`, why it cannot be done.
   Status take(SnapshotMode mode, ScanRoot& root, std::vector<std::string>& notes);
 
   // For ScanVisitor::nested_subvolume: the key of an empty directory that stands for a subvolume.

@@ -1,11 +1,11 @@
 #include "backup-agent/upload/backup.h"
 
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <filesystem>
+#include <unistd.h>
+
+#include <sys/stat.h>
 
 #include "backup-agent/upload/hook.h"
 #include "vault/errc.h"
@@ -13,8 +13,12 @@
 namespace holdfast::backup_agent {
 namespace {
 
-int64_t now_ns() { return io::posix_file_system().now_ns(); }
-int64_t today() { return now_ns() / (int64_t{86400} * 1'000'000'000); }
+int64_t now_ns() {
+  return io::posix_file_system().now_ns();
+}
+int64_t today() {
+  return now_ns() / (int64_t{86400} * 1'000'000'000);
+}
 
 // A given path as a root: absolute, without "." and "..", links in it as they are.
 Result<ScanRoot> root_of(const std::string& path) {
@@ -130,8 +134,8 @@ class BackupRun {
         TRYV(snapshots_.take(options_.snapshot, root, result_.notes));
       }
     }
-    TRY(const auto cache, ItemCache::open(options_.cache_directory,
-                                          {keys_.vault, item_, keys_.domain.id}));
+    TRY(const auto cache,
+        ItemCache::open(options_.cache_directory, {keys_.vault, item_, keys_.domain.id}));
     if (options_.force_read) TRYV(cache->clear());
     Status done = attempt(*cache);
     if (!done.ok() && done.error().code == vault::Errc::missing && options_.stdin_name.empty()) {
@@ -240,9 +244,9 @@ class BackupRun {
     body.others = produced.totals.others;
     body.bytes = produced.totals.bytes;
     body.program = "holdfast " HOLDFAST_VERSION;
-    body.source = !options_.stdin_name.empty()  ? "stdin"
-                  : snapshots_.count() > 0 ? "btrfs snapshot"
-                                           : "files";
+    body.source = !options_.stdin_name.empty() ? "stdin"
+                  : snapshots_.count() > 0     ? "btrfs snapshot"
+                                               : "files";
     body.problem_count = result_.problem_count;
     body.problems = result_.problems;
 
@@ -273,7 +277,8 @@ class BackupRun {
   const int64_t started_ns_;
   Roots roots_;
   SnapshotSet snapshots_;
-  // The cache of the next backup, while this one writes it. Outlives the sessions that tell it packs.
+  // The cache of the next backup, while this one writes it. Outlives the sessions that tell it
+  // packs.
   std::unique_ptr<CacheWriter> writer_;
   BackupResult result_;
 };
@@ -283,9 +288,8 @@ class BackupRun {
 Result<BackupResult> run_backup(vault::Vault& vault, const vault::AgentKeys& keys,
                                 const BackupOptions& options, BackupProgress& progress,
                                 std::stop_token stop) {
-  if (!options.stdin_name.empty() &&
-      (!vault::is_valid_key(options.stdin_name) ||
-       options.stdin_name.find('/') != std::string::npos)) {
+  if (!options.stdin_name.empty() && (!vault::is_valid_key(options.stdin_name) ||
+                                      options.stdin_name.find('/') != std::string::npos)) {
     return errno_error(EINVAL, "'" + options.stdin_name + "' is not a file name");
   }
   if (!options.before.empty()) {
@@ -293,9 +297,9 @@ Result<BackupResult> run_backup(vault::Vault& vault, const vault::AgentKeys& key
   }
   auto result = BackupRun(vault, keys, options, progress, std::move(stop)).run();
   if (!options.after.empty()) {
-    const Status after = run_hook(options.after,
-                                  {{"HOLDFAST_ITEM", options.item},
-                                   {"HOLDFAST_RESULT", result.ok() ? "committed" : "failed"}});
+    const Status after =
+        run_hook(options.after, {{"HOLDFAST_ITEM", options.item},
+                                 {"HOLDFAST_RESULT", result.ok() ? "committed" : "failed"}});
     if (!after.ok() && result.ok()) result->warnings.push_back(after.error().message());
   }
   return result;
@@ -350,9 +354,8 @@ Result<DryRunReport> dry_run(const vault::AgentKeys& keys, const BackupOptions& 
                              std::stop_token stop) {
   TRY(Roots roots, find_roots(options.paths));
   TRY(const Filter filter, make_filter(options, roots.keys));
-  TRY(const auto cache,
-      ItemCache::open(options.cache_directory,
-                      {keys.vault, keys.item_id(options.item), keys.domain.id}));
+  TRY(const auto cache, ItemCache::open(options.cache_directory,
+                                        {keys.vault, keys.item_id(options.item), keys.domain.id}));
   CacheSet remembered(*cache);
   DryRunReport report;
   report.problems = roots.missing;

@@ -45,7 +45,7 @@ struct BackupResult {
   std::vector<std::string> warnings;
   std::vector<std::pair<std::string, std::string>> left_out;
   std::vector<std::string> notes;
-  bool used_base = false;      // unchanged entries were taken from the point before
+  bool used_base = false;       // unchanged entries were taken from the point before
   size_t resumed_sessions = 0;  // interrupted backups whose work was taken over
 };
 

@@ -1,10 +1,10 @@
 #include "backup-agent/upload/cache_set.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
+
+#include <sys/file.h>
 
 #include "vault/format/key_wrap.h"
 
@@ -14,12 +14,14 @@ namespace {
 constexpr std::string_view kBaseMagic = "HFCBASE1";
 constexpr size_t kInterruptedMax = 4;
 
-// A change within the same tick leaves the same ctime. Kernel ticks are 1-10 ms; file systems without
-// nanoseconds stamp whole seconds (FAT: two).
+// A change within the same tick leaves the same ctime. Kernel ticks are 1-10 ms; file systems
+// without nanoseconds stamp whole seconds (FAT: two).
 constexpr io::TimeNs kFineGuardNs = 20'000'000;
 constexpr io::TimeNs kCoarseGuardNs = 3'000'000'000;
 
-io::FileSystem& fs() { return io::posix_file_system(); }
+io::FileSystem& fs() {
+  return io::posix_file_system();
+}
 
 bool same_times(const FileStat& a, const FileStat& b) {
   return a.inode == b.inode && a.size == b.size && a.mtime_s == b.mtime_s &&
@@ -47,8 +49,8 @@ bool times_can_be_trusted(const FileStat& st, io::TimeNs seen_ns) {
 
 Result<std::unique_ptr<ItemCache>> ItemCache::open(const std::string& cache_directory,
                                                    const CacheOwner& owner) {
-  const std::string path = io::join_path(
-      cache_directory, "vaults/" + owner.vault.hex() + "/" + owner.item.hex());
+  const std::string path =
+      io::join_path(cache_directory, "vaults/" + owner.vault.hex() + "/" + owner.item.hex());
   TRYV(io::make_directories(fs(), path));
   const std::string lock_path = io::join_path(path, "lock");
   io::Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));

@@ -1,8 +1,8 @@
 // Entries on their way from the scan to the map, and the work that some of them need first.
 //
-// The scan gives entries in key order, in blocks. An entry that must be read gets a FileJob; readers
-// and chunkers complete jobs in any order; a block goes on to the map when all of its jobs are done,
-// blocks in the order of the scan.
+// The scan gives entries in key order, in blocks. An entry that must be read gets a FileJob;
+// readers and chunkers complete jobs in any order; a block goes on to the map when all of its jobs
+// are done, blocks in the order of the scan.
 #pragma once
 
 #include <atomic>
@@ -24,9 +24,10 @@ struct PendingEntry {
   std::string key;
   vault::Entry entry;
   CachedStat stat;
-  bool dropped = false;   // vanished or could not be read: not in the point
-  uint64_t link_group = 0;  // entries with the same number are names of one object; 0: only one name
-  uint32_t links = 0;       // how many names it has in all
+  bool dropped = false;  // vanished or could not be read: not in the point
+  uint64_t link_group =
+      0;               // entries with the same number are names of one object; 0: only one name
+  uint32_t links = 0;  // how many names it has in all
   // Set where the entry is read only to see that unchanged times still mean unchanged content.
   std::optional<vault::Entry> expected;
 };
@@ -92,8 +93,8 @@ class PartJournal {
 
 class FileJob {
  public:
-  FileJob(std::shared_ptr<EntryBlock> block, size_t index, ScannedEntry source,
-          EntryWindow& window, NodeStore& nodes, PipelineState& state, PartJournal& journal);
+  FileJob(std::shared_ptr<EntryBlock> block, size_t index, ScannedEntry source, EntryWindow& window,
+          NodeStore& nodes, PipelineState& state, PartJournal& journal);
 
   const ScannedEntry& source() const { return source_; }
   // The entry to fill in; for the thread that reads the file, until finish_reading or drop.

@@ -1,10 +1,9 @@
 #include "backup-agent/upload/file_reader.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cerrno>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include "backup-agent/scan/listing.h"
 
@@ -26,7 +25,9 @@ bool same_content_times(const FileStat& a, const FileStat& b) {
          a.ctime_s == b.ctime_s && a.ctime_ns == b.ctime_ns;
 }
 
-bool is_sparse(const FileStat& st) { return st.blocks * 512 < st.size; }
+bool is_sparse(const FileStat& st) {
+  return st.blocks * 512 < st.size;
+}
 
 }  // namespace
 
@@ -49,8 +50,8 @@ void FileReader::read_one(const FileJobPtr& job) {
 void FileReader::unreadable(const FileJobPtr& job, int error, std::string_view what) {
   // Gone since the scan saw it: as if it had gone before.
   if (error != ENOENT) {
-    shared_.state.problem(job->source().key, std::string(what) + ": " +
-                                                 std::generic_category().message(error));
+    shared_.state.problem(job->source().key,
+                          std::string(what) + ": " + std::generic_category().message(error));
   }
   job->drop();
 }
@@ -204,7 +205,7 @@ FileReader::Outcome FileReader::read_large(const FileJobPtr& job, int fd, const 
   while (at < st.size) {
     off_t data = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
     if (data < 0 && errno == ENXIO) data = static_cast<off_t>(st.size);  // a hole to the end
-    if (data < 0) data = static_cast<off_t>(at);                        // no holes to be known
+    if (data < 0) data = static_cast<off_t>(at);                         // no holes to be known
     const uint64_t begin = std::min<uint64_t>(static_cast<uint64_t>(data), st.size);
     if (begin > at) {
       job->deliver(pieces++, {begin - at, std::nullopt});
@@ -265,8 +266,7 @@ bool FileReader::cut_stream(const FileJobPtr& job, const Read& read_some, uint64
     }
     // Cut while a whole chunk is certain.
     while (have >= kCdcMax || (at_end && have > 0)) {
-      const size_t n =
-          cdc_cut(shared_.gear, ByteView(batch_.buffer->data() + batch_.used, have));
+      const size_t n = cdc_cut(shared_.gear, ByteView(batch_.buffer->data() + batch_.used, have));
       add_piece(job, pieces++, n);
       have -= n;
       total += n;
@@ -318,8 +318,8 @@ bool FileReader::need_room(size_t bytes) {
 }
 
 void FileReader::add_piece(const FileJobPtr& job, uint64_t piece, size_t bytes) {
-  batch_.pieces.push_back({job, piece, static_cast<uint32_t>(batch_.used),
-                           static_cast<uint32_t>(bytes)});
+  batch_.pieces.push_back(
+      {job, piece, static_cast<uint32_t>(batch_.used), static_cast<uint32_t>(bytes)});
   batch_.used += bytes;
 }
 

@@ -25,8 +25,8 @@ class FileReader {
   // Reads each job's object, in order; hands over what it gathered before it returns. Returns early
   // if the pipeline was cancelled.
   void read(const std::vector<FileJobPtr>& jobs);
-  // Content that comes from a descriptor without a file: standard input. The job's entry is filled in
-  // but for its size. False if it could not be read to its end.
+  // Content that comes from a descriptor without a file: standard input. The job's entry is filled
+  // in but for its size. False if it could not be read to its end.
   bool read_stream(const FileJobPtr& job, int fd);
 
  private:

@@ -1,10 +1,10 @@
 #include "backup-agent/upload/hook.h"
 
+#include <cerrno>
 #include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <cerrno>
+#include <sys/wait.h>
 
 namespace holdfast::backup_agent {
 
@@ -36,9 +36,8 @@ Status run_hook(const std::string& command,
     if (errno != EINTR) return errno_error("cannot wait for '" + command + "'");
   }
   if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return {};
-  const std::string how = WIFEXITED(status)
-                              ? "exit status " + std::to_string(WEXITSTATUS(status))
-                              : "signal " + std::to_string(WTERMSIG(status));
+  const std::string how = WIFEXITED(status) ? "exit status " + std::to_string(WEXITSTATUS(status))
+                                            : "signal " + std::to_string(WTERMSIG(status));
   return Error{{}, "command '" + command + "' failed with " + how};
 }
 

@@ -1,5 +1,5 @@
-// Stores pages of maps and blocks of attributes: claims each, and writes those that are new. Any number
-// of threads.
+// Stores pages of maps and blocks of attributes: claims each, and writes those that are new. Any
+// number of threads.
 #pragma once
 
 #include <mutex>

@@ -9,7 +9,9 @@ constexpr size_t kWindowBlocks = 128;
 constexpr size_t kReadUnits = 64;
 constexpr size_t kBuffersPerThread = 3;
 
-unsigned processors() { return std::max(1u, std::thread::hardware_concurrency()); }
+unsigned processors() {
+  return std::max(1u, std::thread::hardware_concurrency());
+}
 
 PipelineOptions with_defaults(PipelineOptions options) {
   if (options.chunkers == 0) options.chunkers = processors();
@@ -86,8 +88,8 @@ Result<PipelineResult> Pipeline::run_stream(const vault::PathEntry& entry, int f
   block->entries.push_back({entry.key, entry.entry, {}, false, 0, 0, std::nullopt});
   ScannedEntry source;
   source.key = entry.key;
-  auto job = std::make_shared<FileJob>(block, 0, std::move(source), window_, nodes_, state_,
-                                       sequencer_);
+  auto job =
+      std::make_shared<FileJob>(block, 0, std::move(source), window_, nodes_, state_, sequencer_);
   window_.push(std::move(block));
   FileReader reader({state_, nodes_, cache_, buffers_, batches_, gear_, limiter_.get()});
   Status read;

@@ -14,7 +14,7 @@ namespace holdfast::backup_agent {
 
 struct PipelineOptions {
   unsigned readers = 2;
-  unsigned chunkers = 0;  // 0: one per processor
+  unsigned chunkers = 0;               // 0: one per processor
   uint64_t read_bytes_per_second = 0;  // 0: no limit
 };
 
@@ -30,12 +30,12 @@ struct PipelineResult {
 class Pipeline {
  public:
   // `writer` receives the new cache; null for none.
-  Pipeline(vault::Session& session, CacheSet& cache, CacheWriter* writer,
-           BackupProgress& progress, PipelineOptions options);
+  Pipeline(vault::Session& session, CacheSet& cache, CacheWriter* writer, BackupProgress& progress,
+           PipelineOptions options);
   ~Pipeline();
 
-  // Runs a scan through all stages. Errors: the vault's; Errc::interrupted. After an error, what was
-  // stored so far has been given to the session.
+  // Runs a scan through all stages. Errors: the vault's; Errc::interrupted. After an error, what
+  // was stored so far has been given to the session.
   Result<PipelineResult> run(Scanner& scanner, PlannerOptions planner_options,
                              std::stop_token stop);
   // A point of one file that is read from a descriptor. Errors: also that of reading.

@@ -84,8 +84,7 @@ void Planner::count(const PendingEntry& pending, bool existed, bool unchanged) {
   ++progress.entries;
   if (pending.entry.type != vault::EntryType::file) return;
   progress.bytes_seen += pending.entry.size;
-  ++(unchanged ? progress.files_unchanged
-               : existed ? progress.files_changed : progress.files_new);
+  ++(unchanged ? progress.files_unchanged : existed ? progress.files_changed : progress.files_new);
 }
 
 Status Planner::entry(ScannedEntry source) {
@@ -134,9 +133,9 @@ Status Planner::entry(ScannedEntry source) {
 
 Status Planner::start_job(ScannedEntry source) {
   const uint64_t bytes = source.stat.is_regular() ? source.stat.size : 0;
-  auto job = std::make_shared<FileJob>(block_, block_->entries.size() - 1, std::move(source),
-                                       shared_.window, shared_.nodes, shared_.state,
-                                       shared_.sequencer);
+  auto job =
+      std::make_shared<FileJob>(block_, block_->entries.size() - 1, std::move(source),
+                                shared_.window, shared_.nodes, shared_.state, shared_.sequencer);
   // A large file is a unit of its own, so that smaller ones do not wait behind it.
   if (bytes > kWholeFileMax) {
     TRYV(end_unit());
@@ -170,6 +169,8 @@ Status Planner::end_block() {
   return {};
 }
 
-Status Planner::finish() { return end_block(); }
+Status Planner::finish() {
+  return end_block();
+}
 
 }  // namespace holdfast::backup_agent

@@ -38,8 +38,8 @@ Sequencer::Sequencer(PipelineState& state, NodeStore& nodes, EntryWindow& window
       window_(window),
       cache_(cache),
       sink_(std::make_unique<Sink>(*this, nodes)),
-      builder_(std::make_unique<vault::PathMapBuilder>(state.session().domain().page_key(),
-                                                       *sink_)) {}
+      builder_(
+          std::make_unique<vault::PathMapBuilder>(state.session().domain().page_key(), *sink_)) {}
 
 Sequencer::~Sequencer() = default;
 
@@ -104,14 +104,20 @@ Status Sequencer::add(PendingEntry& pending) {
       ++totals_.files;
       totals_.bytes += pending.entry.size;
       break;
-    case vault::EntryType::directory: ++totals_.directories; break;
-    default: ++totals_.others; break;
+    case vault::EntryType::directory:
+      ++totals_.directories;
+      break;
+    default:
+      ++totals_.others;
+      break;
   }
   stats_.push_back(pending.stat);
   return builder_->add(pending.key, pending.entry);
 }
 
-Result<vault::ChunkId> Sequencer::finish() { return builder_->finish(); }
+Result<vault::ChunkId> Sequencer::finish() {
+  return builder_->finish();
+}
 
 uint32_t Sequencer::cached_file_system(const std::string& identity) {
   const std::lock_guard lock(file_systems_mutex_);

@@ -1,6 +1,6 @@
-// A queue between threads that holds at most `capacity` items: push waits for room, pop waits for an
-// item. close() lets readers drain what is left; cancel() drops it. Used where stages of a pipeline
-// meet, so that a slow stage holds back the fast one before it.
+// A queue between threads that holds at most `capacity` items: push waits for room, pop waits for
+// an item. close() lets readers drain what is left; cancel() drops it. Used where stages of a
+// pipeline meet, so that a slow stage holds back the fast one before it.
 #pragma once
 
 #include <condition_variable>

@@ -1,6 +1,6 @@
-// Work done ahead of the one who needs it. Jobs are taken latest first, because in a depth-first walk
-// the job given last is needed next. Whoever needs a result calls finish(): it runs the job on the
-// spot if no worker has begun it, so a pool without threads works too.
+// Work done ahead of the one who needs it. Jobs are taken latest first, because in a depth-first
+// walk the job given last is needed next. Whoever needs a result calls finish(): it runs the job on
+// the spot if no worker has begun it, so a pool without threads works too.
 #pragma once
 
 #include <condition_variable>

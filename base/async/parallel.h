@@ -1,5 +1,5 @@
-// Runs `work(i)` for every i below `count` on a few threads, each index once, and returns when all are
-// done. `work` must not throw.
+// Runs `work(i)` for every i below `count` on a few threads, each index once, and returns when all
+// are done. `work` must not throw.
 #pragma once
 
 #include <atomic>

@@ -31,12 +31,14 @@ PublicKey public_of(const Key& key) {
 
 }  // namespace
 
-PublicKey x25519_public(const Key256& key) { return public_of(private_key(EVP_PKEY_X25519, key)); }
+PublicKey x25519_public(const Key256& key) {
+  return public_of(private_key(EVP_PKEY_X25519, key));
+}
 
 Result<Key256> x25519(const Key256& own, const PublicKey& peer_bytes) {
   const Key key = private_key(EVP_PKEY_X25519, own);
-  const Key peer(EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, peer_bytes.data(),
-                                             peer_bytes.size()));
+  const Key peer(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, nullptr, peer_bytes.data(), peer_bytes.size()));
   CHECK(peer != nullptr);
   struct FreeContext {
     void operator()(EVP_PKEY_CTX* c) const { EVP_PKEY_CTX_free(c); }
@@ -69,8 +71,8 @@ Signature ed25519_sign(const Key256& seed, ByteView message) {
 }
 
 bool ed25519_verify(const PublicKey& public_key, ByteView message, ByteView signature) {
-  const Key key(EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(),
-                                            public_key.size()));
+  const Key key(
+      EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, nullptr, public_key.data(), public_key.size()));
   if (key == nullptr) return false;
   const std::unique_ptr<EVP_MD_CTX, FreeMd> context(EVP_MD_CTX_new());
   if (EVP_DigestVerifyInit(context.get(), nullptr, nullptr, nullptr, key.get()) != 1) return false;

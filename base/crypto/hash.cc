@@ -18,7 +18,9 @@ MdContext new_context() {
   return context;
 }
 
-void start(EVP_MD_CTX* context) { CHECK(EVP_DigestInit_ex2(context, sha256_md(), nullptr) == 1); }
+void start(EVP_MD_CTX* context) {
+  CHECK(EVP_DigestInit_ex2(context, sha256_md(), nullptr) == 1);
+}
 
 void add(EVP_MD_CTX* context, ByteView bytes) {
   CHECK(EVP_DigestUpdate(context, bytes.data(), bytes.size()) == 1);
@@ -37,9 +39,13 @@ EVP_MD_CTX* scratch() {
 
 }  // namespace
 
-void MdContextDeleter::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
+void MdContextDeleter::operator()(evp_md_ctx_st* context) const {
+  EVP_MD_CTX_free(context);
+}
 
-Digest sha256(ByteView bytes) { return sha256({bytes}); }
+Digest sha256(ByteView bytes) {
+  return sha256({bytes});
+}
 
 Digest sha256(std::initializer_list<ByteView> parts) {
   EVP_MD_CTX* context = scratch();
@@ -48,9 +54,13 @@ Digest sha256(std::initializer_list<ByteView> parts) {
   return finish_context(context);
 }
 
-Sha256::Sha256() : context_(new_context()) { start(context_.get()); }
+Sha256::Sha256() : context_(new_context()) {
+  start(context_.get());
+}
 
-void Sha256::update(ByteView bytes) { add(context_.get(), bytes); }
+void Sha256::update(ByteView bytes) {
+  add(context_.get(), bytes);
+}
 
 Digest Sha256::finish() {
   const Digest digest = finish_context(context_.get());

@@ -46,8 +46,8 @@ class HpkeSuite {
   Result<HpkeSender> setup_psk_sender(const PublicKey& recipient, ByteView info,
                                       const HpkePsk& psk) const;
   // The same with a given ephemeral key: for test vectors only.
-  Result<HpkeSender> setup_psk_sender(const PublicKey& recipient, ByteView info,
-                                      const HpkePsk& psk, const Key256& ephemeral) const;
+  Result<HpkeSender> setup_psk_sender(const PublicKey& recipient, ByteView info, const HpkePsk& psk,
+                                      const Key256& ephemeral) const;
   // SetupPSKR. A wrong key, psk or info gives a context whose secrets match nobody else's.
   Result<HpkeContext> setup_psk_receiver(const PublicKey& enc, const Key256& recipient,
                                          ByteView info, const HpkePsk& psk) const;

@@ -1,13 +1,13 @@
-#include <dirent.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/statfs.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <ctime>
+#include <dirent.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
 
 #include "base/io/fd.h"
 #include "base/io/file_system.h"
@@ -89,7 +89,9 @@ class PosixReadableFile final : public ReadableFile {
   void* map_ = nullptr;
 };
 
-TimeNs to_ns(const timespec& t) { return static_cast<TimeNs>(t.tv_sec) * 1'000'000'000 + t.tv_nsec; }
+TimeNs to_ns(const timespec& t) {
+  return static_cast<TimeNs>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
+}
 
 class PosixFileSystem final : public FileSystem {
  public:
@@ -183,7 +185,8 @@ class PosixFileSystem final : public FileSystem {
       case 0x00c36400:  // CEPH_SUPER_MAGIC
       case 0x01021997:  // V9FS_MAGIC
         return true;
-      default: return false;
+      default:
+        return false;
     }
   }
 

@@ -36,7 +36,9 @@ TEST(Result, HoldsMoveOnlyValues) {
   EXPECT_EQ(*p, 7);
 }
 
-TEST(Result, DefaultIsAnErrorNotAValue) { EXPECT_FALSE(Result<int>().ok()); }
+TEST(Result, DefaultIsAnErrorNotAValue) {
+  EXPECT_FALSE(Result<int>().ok());
+}
 
 TEST(Error, SaysWhereAndWhat) {
   const Error e = Error{make_error_code(Errc::malformed), "inner"}.in("outer");

@@ -19,7 +19,7 @@ TEST(Units, FormatForPeople) {
 
 TEST(Units, ParseWhatPeopleWrite) {
   const std::pair<const char*, uint64_t> good[] = {
-      {"0", 0},         {"100", 100},          {"64K", 64 * kKiB}, {"1.5M", kMiB * 3 / 2},
+      {"0", 0},           {"100", 100},        {"64K", 64 * kKiB}, {"1.5M", kMiB * 3 / 2},
       {"2GiB", 2 * kGiB}, {"10MB", 10 * kMiB}, {"3 g", 3 * kGiB},  {"7B", 7}};
   for (const auto& [text, bytes] : good) {
     ASSIGN(const uint64_t parsed, parse_size(text));

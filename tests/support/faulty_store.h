@@ -1,8 +1,9 @@
 // A store that fails on demand, over any other store.
 //
-// Fault model. Every call counts as one operation. An operation can be made to fail before its effect,
-// or after it (the caller learns nothing of the success); from a chosen operation on everything can be
-// made to fail, as for a client that was killed. Errors are transient: the store behind is untouched.
+// Fault model. Every call counts as one operation. An operation can be made to fail before its
+// effect, or after it (the caller learns nothing of the success); from a chosen operation on
+// everything can be made to fail, as for a client that was killed. Errors are transient: the store
+// behind is untouched.
 #pragma once
 
 #include <atomic>

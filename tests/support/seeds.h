@@ -20,6 +20,8 @@ inline std::vector<uint64_t> seeds(uint64_t count_in_ci) {
 
 }  // namespace holdfast::testing
 
-#define FOR_EACH_SEED(seed, count_in_ci)                              \
-  for (const uint64_t seed : ::holdfast::testing::seeds(count_in_ci)) \
-    if (::testing::ScopedTrace seed_trace(__FILE__, __LINE__, "TEST_SEED=" + std::to_string(seed)); true)
+#define FOR_EACH_SEED(seed, count_in_ci)                                        \
+  for (const uint64_t seed : ::holdfast::testing::seeds(count_in_ci))           \
+    if (::testing::ScopedTrace seed_trace(__FILE__, __LINE__,                   \
+                                          "TEST_SEED=" + std::to_string(seed)); \
+        true)

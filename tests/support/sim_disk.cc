@@ -92,7 +92,9 @@ class SimReadableFile final : public io::ReadableFile {
   uint64_t size_;
 };
 
-SimDisk::SimDisk(uint64_t) : root_(std::make_shared<Inode>()) { root_->is_directory = true; }
+SimDisk::SimDisk(uint64_t) : root_(std::make_shared<Inode>()) {
+  root_->is_directory = true;
+}
 
 uint64_t SimDisk::operations() const {
   const std::lock_guard lock(mutex_);
@@ -348,13 +350,18 @@ void SimDisk::settle(const InodePtr& directory, std::mt19937_64& random) {
       const size_t safe = inode->synced.size();
       Bytes survived = inode->data;
       switch (random() % 4) {
-        case 0: survived.resize(safe); break;
-        case 1: survived.resize(safe + random() % (survived.size() - safe + 1)); break;
+        case 0:
+          survived.resize(safe);
+          break;
+        case 1:
+          survived.resize(safe + random() % (survived.size() - safe + 1));
+          break;
         case 2:
           // Size made it to disk, the blocks did not.
           std::fill(survived.begin() + static_cast<ptrdiff_t>(safe), survived.end(), uint8_t{0});
           break;
-        default: break;
+        default:
+          break;
       }
       inode->data = std::move(survived);
     }
@@ -370,9 +377,8 @@ void SimDisk::reboot(uint64_t seed) {
   // Of each name, a prefix of its pending changes survives: once one is lost, so are later ones.
   std::vector<std::pair<InodePtr, std::string>> lost_names;
   const auto is_lost = [&](const NameChange& c) {
-    return std::any_of(lost_names.begin(), lost_names.end(), [&](const auto& n) {
-      return n.first == c.directory && n.second == c.name;
-    });
+    return std::any_of(lost_names.begin(), lost_names.end(),
+                       [&](const auto& n) { return n.first == c.directory && n.second == c.name; });
   };
   for (const PendingOperation& op : pending_) {
     const bool blocked = std::any_of(op.changes.begin(), op.changes.end(), is_lost);

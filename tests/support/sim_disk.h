@@ -1,16 +1,18 @@
 // A file system in memory that can lose power and fail.
 //
-// Fault model. Every call counts as one operation. Operation n can be made to fail with a given error
-// (with or without having taken effect), or to be the last before a power cut, after which every call
-// fails until reboot(). What survives a power cut:
+// Fault model. Every call counts as one operation. Operation n can be made to fail with a given
+// error (with or without having taken effect), or to be the last before a power cut, after which
+// every call fails until reboot(). What survives a power cut:
 //
 //   - file data up to the last successful sync of that file; of later writes nothing, a prefix, or
 //     everything with some blocks as zeros (chosen by the seed);
-//   - creations, renames and removals up to the last successful sync_directory of the directories they
-//     touch; of later ones any subset, each whole or not at all, in order for one and the same name.
+//   - creations, renames and removals up to the last successful sync_directory of the directories
+//   they
+//     touch; of later ones any subset, each whole or not at all, in order for one and the same
+//     name.
 //
-// So a test that passes for many seeds relies on nothing that POSIX leaves open. Failed syncs lose the
-// data that they were to save: a later sync reports success without saving it, as Linux does.
+// So a test that passes for many seeds relies on nothing that POSIX leaves open. Failed syncs lose
+// the data that they were to save: a later sync reports success without saving it, as Linux does.
 #pragma once
 
 #include <map>
@@ -65,7 +67,7 @@ class SimDisk final : public io::FileSystem {
   struct Inode {
     bool is_directory = false;
     Bytes data;
-    Bytes synced;          // what survives for certain
+    Bytes synced;  // what survives for certain
     bool was_synced = false;
     bool sync_lost = false;  // a failed sync: the kernel thinks the data is clean
     io::TimeNs modified_ns = 0;

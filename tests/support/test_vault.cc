@@ -88,7 +88,8 @@ Result<ChunkId> store_files(Session& session, const std::vector<TestFile>& files
     e.size = f.content.size();
     std::vector<Extent> extents;
     for (size_t at = 0; at < f.content.size(); at += kPiece) {
-      const ByteView piece = ByteView(f.content).subspan(at, std::min(kPiece, f.content.size() - at));
+      const ByteView piece =
+          ByteView(f.content).subspan(at, std::min(kPiece, f.content.size() - at));
       const ChunkId id = session.chunk_id(ChunkKind::data, {}, piece);
       TRY(const bool is_new, session.claim(id));
       if (is_new) TRYV(data.add({id, ChunkKind::data, {}}, piece));

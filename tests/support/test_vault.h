@@ -1,4 +1,5 @@
-// A vault for tests: made without key slots, because scrypt's half second per opening is for people.
+// A vault for tests: made without key slots, because scrypt's half second per opening is for
+// people.
 #pragma once
 
 #include <memory>
@@ -26,8 +27,8 @@ struct TestVault {
 // Random bytes from a seed.
 Bytes random_bytes(uint64_t seed, size_t size);
 
-// Stores files (name -> content) as one recovery point through a session, as the agent would: chunks
-// of at most 256 KiB, a path map, a commit.
+// Stores files (name -> content) as one recovery point through a session, as the agent would:
+// chunks of at most 256 KiB, a path map, a commit.
 struct TestFile {
   std::string key;
   Bytes content;

@@ -23,7 +23,8 @@ struct BackupArguments {
   bool verbose = false;
 };
 
-// This machine's credential; where there is none and a passphrase is at hand, the machine is enrolled.
+// This machine's credential; where there is none and a passphrase is at hand, the machine is
+// enrolled.
 Result<vault::AgentKeys> credential(vault::Vault& vault, const GlobalOptions& options,
                                     Output& out) {
   std::vector<std::string> warnings;
@@ -44,11 +45,12 @@ std::string progress_text(const BackupProgress& p, std::chrono::steady_clock::ti
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const uint64_t files = p.files_new + p.files_changed + p.files_unchanged;
-  std::string text = format_duration(seconds) + "  " + format_count(files) + " files, " +
-                     format_size(p.bytes_seen) + " seen; " + format_size(p.bytes_read) + " read at " +
-                     format_size(static_cast<uint64_t>(static_cast<double>(p.bytes_read) /
-                                                       std::max(seconds, 0.001))) +
-                     "/s";
+  std::string text =
+      format_duration(seconds) + "  " + format_count(files) + " files, " +
+      format_size(p.bytes_seen) + " seen; " + format_size(p.bytes_read) + " read at " +
+      format_size(
+          static_cast<uint64_t>(static_cast<double>(p.bytes_read) / std::max(seconds, 0.001))) +
+      "/s";
   if (p.problems > 0) text += "; " + format_count(p.problems) + " problems";
   return text;
 }
@@ -94,8 +96,8 @@ int print_result(const backup_agent::BackupResult& r, const BackupProgress& prog
            format_size(progress.bytes_read) + "; " + format_count(progress.files_unchanged) +
            " unchanged" + (r.resumed_sessions > 0 ? "; an interrupted backup was resumed" : ""));
   out.line("stored   " + format_size(stored) + " (data " + format_size(s.data_bytes) +
-           ", metadata " + format_size(s.metadata_bytes) + ", index " +
-           format_size(s.index_bytes) + ") for " + format_size(s.bytes_new) + " of new content");
+           ", metadata " + format_size(s.metadata_bytes) + ", index " + format_size(s.index_bytes) +
+           ") for " + format_size(s.bytes_new) + " of new content");
   out.line("point    " + id.substr(0, 12) + ", number " + std::to_string(r.point.sequence) +
            " of item " + printable(arguments.options.item) + ": " + format_count(r.totals.files) +
            " files, " + format_count(r.totals.directories) + " directories, " +
@@ -165,8 +167,9 @@ int run_backup(const GlobalOptions& global, BackupArguments& arguments, std::sto
   if (!result.ok()) {
     Error error = std::move(result).error();
     if (error.code == Errc::interrupted) {
-      error.context = "no recovery point was made; what was stored is kept, and the next backup "
-                      "goes on from there";
+      error.context =
+          "no recovery point was made; what was stored is kept, and the next backup "
+          "goes on from there";
     }
     return out.fail(error);
   }
@@ -186,11 +189,12 @@ void add_backup_command(Commands& commands) {
   cmd->add_option("--item", o.item,
                   "Name of the protected item; its points follow one another (default: host name)");
   cmd->add_option("--tag", o.labels, "Label of the point; visible without a key");
-  cmd->add_option("--stdin", o.stdin_name,
-                  "Back up standard input as one file of this NAME")->type_name("NAME");
+  cmd->add_option("--stdin", o.stdin_name, "Back up standard input as one file of this NAME")
+      ->type_name("NAME");
   cmd->add_option("--exclude,-e", o.exclude,
                   "Leave out what matches: gitignore syntax; a leading '/' means the root of the "
-                  "file system, '!' takes back")->type_name("GLOB");
+                  "file system, '!' takes back")
+      ->type_name("GLOB");
   cmd->add_option("--exclude-from", o.exclude_from, "File of such patterns")->type_name("FILE");
   cmd->add_option("--include", o.include, "Take only what matches, or is below a match")
       ->type_name("GLOB");
@@ -225,7 +229,8 @@ void add_backup_command(Commands& commands) {
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->footer(
-      "\nWithout a passphrase: the machine's write-only credential suffices. Interrupted backups are\n"
+      "\nWithout a passphrase: the machine's write-only credential suffices. Interrupted backups "
+      "are\n"
       "resumed by running the same command again.\n"
       "\nExamples:\n"
       "  holdfast backup /etc /home --vault /srv/vault --exclude '*.tmp' --exclude /home/*/.cache\n"

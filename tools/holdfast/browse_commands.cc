@@ -1,8 +1,7 @@
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
+#include <fcntl.h>
 #include <iostream>
+#include <unistd.h>
 
 #include "backup-agent/scan/filter.h"
 #include "base/units.h"
@@ -22,13 +21,20 @@ struct BrowseArguments {
 
 const char* type_name(vault::EntryType type) {
   switch (type) {
-    case vault::EntryType::file: return "file";
-    case vault::EntryType::directory: return "directory";
-    case vault::EntryType::symlink: return "symlink";
-    case vault::EntryType::char_device: return "char_device";
-    case vault::EntryType::block_device: return "block_device";
-    case vault::EntryType::fifo: return "fifo";
-    case vault::EntryType::socket: return "socket";
+    case vault::EntryType::file:
+      return "file";
+    case vault::EntryType::directory:
+      return "directory";
+    case vault::EntryType::symlink:
+      return "symlink";
+    case vault::EntryType::char_device:
+      return "char_device";
+    case vault::EntryType::block_device:
+      return "block_device";
+    case vault::EntryType::fifo:
+      return "fifo";
+    case vault::EntryType::socket:
+      return "socket";
   }
   return "";
 }
@@ -161,8 +167,8 @@ int find(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
           out.object(std::move(o));
         } else {
           if (!std::exchange(titled, true)) {
-            out.result(point.id().substr(0, 12) + "  " + format_time(point.manifest.time_ns) + "  " +
-                       printable(item_name(point)));
+            out.result(point.id().substr(0, 12) + "  " + format_time(point.manifest.time_ns) +
+                       "  " + printable(item_name(point)));
           }
           out.result("    " + line_of(*cursor, a.long_format));
         }
@@ -217,12 +223,15 @@ int diff(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
     const std::string what = x != nullptr && y != nullptr ? difference(x->entry, y->entry) : "";
     if (out.json()) {
       boost::json::object o{{"type", "difference"},
-                            {"change", x == nullptr ? "added" : y == nullptr ? "removed" : "changed"}};
+                            {"change", x == nullptr   ? "added"
+                                       : y == nullptr ? "removed"
+                                                      : "changed"}};
       add_path(o, "/" + key);
       if (!what.empty()) o["what"] = what;
       out.object(std::move(o));
     } else {
-      out.result(std::string(sign) + " /" + printable(key) + (what.empty() ? "" : "  (" + what + ")"));
+      out.result(std::string(sign) + " /" + printable(key) +
+                 (what.empty() ? "" : "  (" + what + ")"));
     }
     return {};
   };

@@ -14,9 +14,8 @@ struct CheckArguments {
 };
 
 std::string progress_text(const vault::CheckProgress& p) {
-  const double share = p.packs_total == 0 ? 0
-                                          : static_cast<double>(p.packs) /
-                                                static_cast<double>(p.packs_total);
+  const double share =
+      p.packs_total == 0 ? 0 : static_cast<double>(p.packs) / static_cast<double>(p.packs_total);
   return progress_bar(share) + " " + format_count(p.packs) + " of " + format_count(p.packs_total) +
          " packs, " + format_size(p.bytes) + "; " + format_count(p.points) + " of " +
          format_count(p.points_total) + " points";
@@ -90,14 +89,13 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
   }
   if (!report.ok()) return out.fail(report.error());
   print_report(*report, out);
-  out.line("checked  " + format_count(report->objects) + " objects, " +
-           format_count(report->packs) + " packs (" + format_size(report->bytes_hashed) +
-           " hashed" +
-           (report->bytes_opened > 0 ? ", " + format_size(report->bytes_opened) + " of content opened"
-                                     : "") +
-           "), " + format_count(report->chunks) + " chunks, " +
-           format_count(report->points_checked) + " recovery points" +
-           (unlocked ? "" : "; without a key: structure, reachability and hashes"));
+  out.line(
+      "checked  " + format_count(report->objects) + " objects, " + format_count(report->packs) +
+      " packs (" + format_size(report->bytes_hashed) + " hashed" +
+      (report->bytes_opened > 0 ? ", " + format_size(report->bytes_opened) + " of content opened"
+                                : "") +
+      "), " + format_count(report->chunks) + " chunks, " + format_count(report->points_checked) +
+      " recovery points" + (unlocked ? "" : "; without a key: structure, reachability and hashes"));
   boost::json::object fields{{"clean", report->clean()},
                              {"damage", report->damage.size()},
                              {"points_damaged", report->points.size()},
@@ -113,10 +111,9 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
   fields["type"] = "result";
   out.object(std::move(fields));
   return out.fail(Error{{},
-                        "the vault is damaged: " + std::to_string(report->damage.size()) + " findings, " +
-                            std::to_string(report->points.size()) +
-                            " recovery points affected, at " +
-                            (*vault)->store().location()});
+                        "the vault is damaged: " + std::to_string(report->damage.size()) +
+                            " findings, " + std::to_string(report->points.size()) +
+                            " recovery points affected, at " + (*vault)->store().location()});
 }
 
 }  // namespace

@@ -1,11 +1,11 @@
 #include "tools/holdfast/command.h"
 
+#include <cstdlib>
+#include <iostream>
 #include <termios.h>
 #include <unistd.h>
 
 #include <climits>
-#include <cstdlib>
-#include <iostream>
 
 #include "vault/client/location.h"
 #include "vault/errc.h"
@@ -110,8 +110,9 @@ Result<std::string> read_new_passphrase(const std::string& file, const char* var
     if (!same) return Error{{}, "the two entries differ"};
   }
   if (passphrase.size() < kPassphraseMin) {
-    return Error{{}, "a passphrase needs at least " + std::to_string(kPassphraseMin) +
-                         " characters; it is all that protects the vault"};
+    return Error{{},
+                 "a passphrase needs at least " + std::to_string(kPassphraseMin) +
+                     " characters; it is all that protects the vault"};
   }
   return passphrase;
 }

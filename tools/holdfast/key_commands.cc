@@ -40,7 +40,8 @@ int list(const GlobalOptions& global) {
                 {"current", s.is_current}});
     out.result(s.slot.id.hex() + "  " + kind_name(s.slot.kind) + "  '" + printable(s.slot.label) +
                "'  made " + format_time(s.slot.created_ns) + ", opened last " +
-               format_time(s.proved_ns) + (s.is_current ? "" : "  (before a rotation: opens nothing)"));
+               format_time(s.proved_ns) +
+               (s.is_current ? "" : "  (before a rotation: opens nothing)"));
     if (s.is_overdue) out.warn("slot " + s.slot.id.hex() + " was not proved for 180 days");
   }
   return out.finish({{"slots", slots->size()}});
@@ -127,9 +128,10 @@ int rotate(const GlobalOptions& global, const KeyArguments& a) {
   if (a.what == "slot") {
     const auto slot = vault::rotate_slot(**vault, *unlocked, *passphrase);
     if (!slot.ok()) return out.fail(slot.error());
-    out.result("the passphrase of this key slot is changed. Cost: two small objects. It does not "
-               "help against somebody who kept a copy of the old slot and knows its passphrase: "
-               "that takes 'rotate recovery'.");
+    out.result(
+        "the passphrase of this key slot is changed. Cost: two small objects. It does not "
+        "help against somebody who kept a copy of the old slot and knows its passphrase: "
+        "that takes 'rotate recovery'.");
     return out.finish({{"slot", slot->hex()}});
   }
   const auto rotated = vault::rotate_recovery_key(**vault, *unlocked, *passphrase);

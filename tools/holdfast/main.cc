@@ -1,14 +1,13 @@
 // holdfast: one program, sub-commands by noun and verb.
 
-#include <signal.h>
-#include <sys/resource.h>
-
 #include <cstdlib>
 #include <iostream>
+#include <malloc.h>
+#include <signal.h>
 #include <thread>
 
 #include <CLI/CLI.hpp>
-#include <malloc.h>
+#include <sys/resource.h>
 
 #include "tools/holdfast/command.h"
 
@@ -41,8 +40,8 @@ void stop_on_signals(std::stop_source& stop) {
   }).detach();
 }
 
-// Buffers of a few hundred KiB come and go by the thousand; giving each back to the kernel would cost
-// more than hashing it (page faults on virtual machines).
+// Buffers of a few hundred KiB come and go by the thousand; giving each back to the kernel would
+// cost more than hashing it (page faults on virtual machines).
 void keep_freed_memory() {
   ::mallopt(M_MMAP_THRESHOLD, 4 * 1024 * 1024);
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);

@@ -17,8 +17,8 @@ int mount(const GlobalOptions& global, const backup_agent::MountOptions& options
              printable(options.directory) + "; end with Ctrl-C or 'fusermount3 -u'");
     std::cout.flush();
   };
-  const Status done = backup_agent::run_mount(*session->reader, session->points, options, mounted,
-                                              std::move(stop));
+  const Status done =
+      backup_agent::run_mount(*session->reader, session->points, options, mounted, std::move(stop));
   if (!done.ok()) return out.fail(done.error());
   return out.finish();
 }

@@ -1,11 +1,11 @@
 #include "tools/holdfast/output.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <ctime>
 #include <iostream>
+#include <unistd.h>
+
+#include <sys/ioctl.h>
 
 #include "base/bytes.h"
 #include "vault/errc.h"
@@ -96,10 +96,7 @@ int Output::fail(const Error& error) {
   const std::string text = error.code == Errc::interrupted && error.context.empty()
                                ? "interrupted"
                                : error.message() + advice(error);
-  object({{"type", "summary"},
-          {"ok", false},
-          {"exit_code", kFailed},
-          {"error", json_text(text)}});
+  object({{"type", "summary"}, {"ok", false}, {"exit_code", kFailed}, {"error", json_text(text)}});
   std::cout.flush();
   if (!json_) std::cerr << "holdfast: " << printable(text) << '\n';
   return kFailed;

@@ -1,6 +1,6 @@
-// What commands print. For people: lines on standard output, warnings and progress on standard error.
-// For programs (--json): one JSON object a line on standard output, the last one of type "summary",
-// and nothing else there.
+// What commands print. For people: lines on standard output, warnings and progress on standard
+// error. For programs (--json): one JSON object a line on standard output, the last one of type
+// "summary", and nothing else there.
 #pragma once
 
 #include <chrono>
@@ -43,8 +43,8 @@ class Output {
   }
   size_t warnings() const { return warnings_; }
 
-  // Ends a command: prints the summary object ({"type":"summary","ok":...} and `fields`) and gives the
-  // exit code: done, or done with warnings.
+  // Ends a command: prints the summary object ({"type":"summary","ok":...} and `fields`) and gives
+  // the exit code: done, or done with warnings.
   int finish(boost::json::object fields = {});
   // The same for a failure: one line that says what is wrong.
   int fail(const Error& error);

@@ -28,15 +28,10 @@ bool has_tags(const vault::Manifest& m, const std::vector<std::string>& wanted) 
 
 boost::json::object describe(const vault::RecoveryPoint& p, const std::string& item) {
   const vault::Manifest& m = p.manifest;
-  boost::json::object o{{"type", "point"},
-                        {"id", p.id()},
-                        {"item", json_text(item)},
-                        {"item_id", m.item().hex()},
-                        {"sequence", m.sequence},
-                        {"time", m.time_ns},
-                        {"received", p.stored_ns},
-                        {"entries", m.entries},
-                        {"complete", !m.incomplete}};
+  boost::json::object o{
+      {"type", "point"},           {"id", p.id()},           {"item", json_text(item)},
+      {"item_id", m.item().hex()}, {"sequence", m.sequence}, {"time", m.time_ns},
+      {"received", p.stored_ns},   {"entries", m.entries},   {"complete", !m.incomplete}};
   boost::json::array tags;
   for (const std::string& t : m.labels) tags.emplace_back(json_text(t));
   o["tags"] = std::move(tags);
@@ -97,10 +92,11 @@ int points(const GlobalOptions& global, const PointArguments& a) {
                        printable(item) + " #" + std::to_string(p.manifest.sequence) + "  " +
                        format_count(p.manifest.entries) + " entries";
     if (p.body) {
-      line += ", " + format_size(p.body->bytes) + " (+" + format_size(p.body->stored_bytes) + ")  " +
-              printable(joined(p.body->paths, " "));
+      line += ", " + format_size(p.body->bytes) + " (+" + format_size(p.body->stored_bytes) +
+              ")  " + printable(joined(p.body->paths, " "));
     }
-    if (!p.manifest.labels.empty()) line += "  [" + printable(joined(p.manifest.labels, ", ")) + "]";
+    if (!p.manifest.labels.empty())
+      line += "  [" + printable(joined(p.manifest.labels, ", ")) + "]";
     if (p.manifest.incomplete) line += "  INCOMPLETE";
     out.result(line);
   }

@@ -24,8 +24,9 @@ Result<PointSpec> parse_point_spec(std::string_view text) {
   if (path != std::string_view::npos) {
     spec.key = trim_slashes(text.substr(path + 1));
     if (!vault::is_valid_key(spec.key)) {
-      return Error{Errc::malformed, "'" + std::string(text) + "': the path must be absolute and "
-                                    "without '.' and '..'"};
+      return Error{Errc::malformed, "'" + std::string(text) +
+                                        "': the path must be absolute and "
+                                        "without '.' and '..'"};
     }
   }
   if (head == "latest" || head.starts_with("latest:")) {
@@ -64,8 +65,8 @@ Result<const vault::RecoveryPoint*> select_point(const vault::PointList& list,
     if (items.size() > 1) {
       std::string names;
       for (const std::string& name : items) names += (names.empty() ? "" : ", ") + name;
-      return Error{vault::Errc::ambiguous, "the vault has several items (" + names +
-                                               "); say which: latest:ITEM"};
+      return Error{vault::Errc::ambiguous,
+                   "the vault has several items (" + names + "); say which: latest:ITEM"};
     }
     if (found == nullptr) {
       return Error{vault::Errc::no_such_point,

@@ -1,5 +1,5 @@
-// Recovery points as users name them: an id, a unique prefix of one, or latest[:ITEM]; followed, where
-// a part of it is meant, by ":/PATH".
+// Recovery points as users name them: an id, a unique prefix of one, or latest[:ITEM]; followed,
+// where a part of it is meant, by ":/PATH".
 #pragma once
 
 #include <string>

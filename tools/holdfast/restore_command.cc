@@ -1,12 +1,11 @@
 #include <chrono>
+#include <unistd.h>
 
 #include "backup-agent/restore/restore.h"
 #include "backup-agent/restore/tar_stream.h"
 #include "base/units.h"
 #include "tools/holdfast/session.h"
 #include "vault/errc.h"
-
-#include <unistd.h>
 
 namespace holdfast::cli {
 namespace {
@@ -23,9 +22,8 @@ struct RestoreArguments {
 };
 
 std::string progress_text(const RestoreProgress& p) {
-  const double share = p.bytes_total == 0 ? 0
-                                          : static_cast<double>(p.bytes) /
-                                                static_cast<double>(p.bytes_total);
+  const double share =
+      p.bytes_total == 0 ? 0 : static_cast<double>(p.bytes) / static_cast<double>(p.bytes_total);
   return std::string(p.verifying ? "verifying " : "") + progress_bar(share) + " " +
          format_count(p.entries) + " entries, " + format_size(p.bytes) + " of " +
          format_size(p.bytes_total) +
@@ -147,7 +145,8 @@ int restore(const GlobalOptions& global, RestoreArguments& a, std::stop_token st
 }  // namespace
 
 void add_restore_command(Commands& commands) {
-  CLI::App* cmd = commands.app.add_subcommand("restore", "Restore a recovery point or a part of it");
+  CLI::App* cmd =
+      commands.app.add_subcommand("restore", "Restore a recovery point or a part of it");
   auto a = std::make_shared<RestoreArguments>();
   auto& o = a->options;
   cmd->add_option("POINT", a->point,
@@ -156,7 +155,8 @@ void add_restore_command(Commands& commands) {
   cmd->add_option("--to", o.target, "Directory to restore into; '-' writes a tar stream")
       ->required()
       ->type_name("DIR");
-  cmd->add_option("--include", o.include, "Only what matches, or is below a match (gitignore syntax)")
+  cmd->add_option("--include", o.include,
+                  "Only what matches, or is below a match (gitignore syntax)")
       ->type_name("GLOB");
   cmd->add_option("--exclude", o.exclude, "Not what matches")->type_name("GLOB");
   cmd->add_option("--overwrite", a->overwrite,
@@ -176,8 +176,10 @@ void add_restore_command(Commands& commands) {
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->footer(
-      "\nThe whole point appears below DIR with its absolute paths; the content of ':/PATH' directly in\n"
-      "DIR. Ids of everything are checked. As an ordinary user what cannot be set (owners, devices)\n"
+      "\nThe whole point appears below DIR with its absolute paths; the content of ':/PATH' "
+      "directly in\n"
+      "DIR. Ids of everything are checked. As an ordinary user what cannot be set (owners, "
+      "devices)\n"
       "is reported once.\n"
       "\nExamples:\n"
       "  holdfast restore latest --vault /srv/vault --to /mnt\n"

@@ -1,4 +1,5 @@
-// A vault opened for reading, with a point chosen: what the commands that look into points begin with.
+// A vault opened for reading, with a point chosen: what the commands that look into points begin
+// with.
 #pragma once
 
 #include "tools/holdfast/command.h"

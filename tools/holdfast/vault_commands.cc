@@ -53,13 +53,15 @@ int create(const GlobalOptions& global, const CreateArguments& arguments) {
   out.line("created vault " + (*vault)->id().hex() + " at " + (*vault)->store().location());
   out.line("this machine is enrolled as agent " + options.machine +
            "; its backups need no passphrase (credential in " + state_directory().path() + ")");
-  for (const std::string& p : vault::promises((*vault)->store().traits())) out.line("promise: " + p);
+  for (const std::string& p : vault::promises((*vault)->store().traits()))
+    out.line("promise: " + p);
   if (!code.empty()) {
     out.result("recovery code, shown once; print it and keep it apart from the vault:");
     out.result("    " + code);
   } else {
-    out.line("no one can restore without the passphrase: keep it safe, or add a recovery code with "
-             "'holdfast vault key add --recovery-code'");
+    out.line(
+        "no one can restore without the passphrase: keep it safe, or add a recovery code with "
+        "'holdfast vault key add --recovery-code'");
   }
   boost::json::object fields{{"vault", (*vault)->id().hex()},
                              {"location", json_text((*vault)->store().location())}};
@@ -198,9 +200,8 @@ void add_vault_commands(Commands& commands) {
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
-  cmd->callback([&commands, c] {
-    commands.run = [&commands, c] { return create(commands.options, *c); };
-  });
+  cmd->callback(
+      [&commands, c] { commands.run = [&commands, c] { return create(commands.options, *c); }; });
 
   cmd = vault->add_subcommand("enrol", "Make this machine an agent of a vault");
   auto e = std::make_shared<EnrolArguments>();
@@ -215,18 +216,16 @@ void add_vault_commands(Commands& commands) {
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
-  cmd->callback([&commands, e] {
-    commands.run = [&commands, e] { return enrol(commands.options, *e); };
-  });
+  cmd->callback(
+      [&commands, e] { commands.run = [&commands, e] { return enrol(commands.options, *e); }; });
 
   cmd = vault->add_subcommand("status", "What is in a vault, and what it promises; needs no key");
   auto s = std::make_shared<std::string>();
   cmd->add_option("VAULT", *s, "The vault (or --vault)");
   add_vault_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
-  cmd->callback([&commands, s] {
-    commands.run = [&commands, s] { return status(commands.options, *s); };
-  });
+  cmd->callback(
+      [&commands, s] { commands.run = [&commands, s] { return status(commands.options, *s); }; });
 
   add_check_command(commands, *vault);
   add_key_commands(commands, *vault);

@@ -10,7 +10,9 @@
 namespace holdfast::vault {
 namespace {
 
-int64_t now_ns() { return io::posix_file_system().now_ns(); }
+int64_t now_ns() {
+  return io::posix_file_system().now_ns();
+}
 
 // The newest time that a signed proof gives for each slot.
 Result<std::map<SlotId, int64_t>> load_proofs(Vault& vault) {
@@ -49,8 +51,8 @@ Result<std::vector<SlotStatus>> list_slots(Vault& vault) {
     if (status.readable) {
       status.slot = std::move(*slot);
       const auto proof = proofs.find(status.slot.id);
-      status.proved_ns = std::max(status.slot.created_ns,
-                                  proof == proofs.end() ? int64_t{0} : proof->second);
+      status.proved_ns =
+          std::max(status.slot.created_ns, proof == proofs.end() ? int64_t{0} : proof->second);
       status.is_overdue = now_ns() - status.proved_ns > kProofIntervalNs;
       newest_generation = std::max(newest_generation, status.slot.generation);
     }
@@ -76,9 +78,8 @@ Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::s
 
 Status remove_slot(Vault& vault, const SlotId& id) {
   TRY(const auto slots, list_slots(vault));
-  const auto found = std::find_if(slots.begin(), slots.end(), [&](const SlotStatus& s) {
-    return s.name == slot_name(id);
-  });
+  const auto found = std::find_if(slots.begin(), slots.end(),
+                                  [&](const SlotStatus& s) { return s.name == slot_name(id); });
   if (found == slots.end()) return Error{Errc::missing, "key slot " + id.hex()};
   const auto others = std::count_if(slots.begin(), slots.end(), [&](const SlotStatus& s) {
     return s.is_current && s.slot.id != id;
@@ -172,8 +173,8 @@ Result<DomainRotation> rotate_domain(Vault& vault, const VaultSecret& secret,
   out.domain = fresh.id;
   for (RosterAgent& a : roster.agents) {
     if (a.memberships.back().domain != old_domain) continue;
-    a.memberships.push_back(seal_membership(vault.id(), secret.roster_key, a, fresh.id,
-                                            crypto::random_secret<32>()));
+    a.memberships.push_back(
+        seal_membership(vault.id(), secret.roster_key, a, fresh.id, crypto::random_secret<32>()));
     ++out.agents;
   }
   TRYV(put_roster(vault.store(), roster, secret));

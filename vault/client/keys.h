@@ -7,11 +7,11 @@ namespace holdfast::vault {
 
 struct SlotStatus {
   Slot slot;
-  bool readable = true;       // false: the object is damaged, only its name is known
+  bool readable = true;  // false: the object is damaged, only its name is known
   std::string name;
-  int64_t proved_ns = 0;      // when somebody last showed that it opens; its making counts
-  bool is_overdue = false;    // more than 180 days ago
-  bool is_current = true;     // of the vault's newest generation
+  int64_t proved_ns = 0;    // when somebody last showed that it opens; its making counts
+  bool is_overdue = false;  // more than 180 days ago
+  bool is_current = true;   // of the vault's newest generation
 };
 
 inline constexpr int64_t kProofIntervalNs = int64_t{180} * 86400 * 1'000'000'000;
@@ -46,8 +46,8 @@ Result<RecoveryRotation> rotate_recovery_key(Vault& vault, const UnlockedSlot& o
                                              std::string_view passphrase);
 
 // Domain rotation, after an agent was compromised: new id key, chunker secret and agent secret for
-// the domain that `agent` (id or name; empty: this machine) is in, for all its agents. Nothing older
-// is shared any more: the next backups send everything once.
+// the domain that `agent` (id or name; empty: this machine) is in, for all its agents. Nothing
+// older is shared any more: the next backups send everything once.
 struct DomainRotation {
   DomainId domain;
   size_t agents = 0;

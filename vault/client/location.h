@@ -5,8 +5,8 @@
 
 namespace holdfast::vault {
 
-// A directory's path, absolute or relative. Errors: Errc::unsupported, naming what is, for a URL of a
-// kind that this program has no store for; the system's.
+// A directory's path, absolute or relative. Errors: Errc::unsupported, naming what is, for a URL of
+// a kind that this program has no store for; the system's.
 Result<std::unique_ptr<Store>> open_store(const std::string& location);
 // Makes the store, which must be empty.
 Result<std::unique_ptr<Store>> create_store(const std::string& location);

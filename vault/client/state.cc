@@ -1,8 +1,7 @@
 #include "vault/client/state.h"
 
-#include <unistd.h>
-
 #include <cstdlib>
+#include <unistd.h>
 
 #include "base/wire/decoder.h"
 #include "base/wire/encoder.h"

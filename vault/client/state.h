@@ -1,5 +1,5 @@
-// What a machine keeps about the vaults it works with: its credential and what it remembers of each.
-// Below the state directory (see state_directory()), mode 0600:
+// What a machine keeps about the vaults it works with: its credential and what it remembers of
+// each. Below the state directory (see state_directory()), mode 0600:
 //
 //   vaults/<vault>/credential   AgentKeys, write-only
 //   vaults/<vault>/memory       newest sequences seen: to notice a vault put back to an older state

@@ -11,7 +11,9 @@ namespace {
 
 constexpr size_t kClearTextMax = 255;
 
-int64_t now_ns() { return io::posix_file_system().now_ns(); }
+int64_t now_ns() {
+  return io::posix_file_system().now_ns();
+}
 
 // Whether put_if_absent really refuses: some stores ignore the condition.
 Result<bool> probe_put_if_absent(Store& store) {
@@ -35,8 +37,8 @@ Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
                                              const CreateOptions& options, StateDirectory state) {
   for (const std::string* text : {&options.name, &options.region, &options.machine}) {
     if (text->size() > kClearTextMax) {
-      return Error{holdfast::Errc::limit_exceeded, "'" + text->substr(0, 40) +
-                                                       "...' is longer than 255 bytes"};
+      return Error{holdfast::Errc::limit_exceeded,
+                   "'" + text->substr(0, 40) + "...' is longer than 255 bytes"};
     }
   }
   const VaultSecret secret = VaultSecret::create();
@@ -124,16 +126,17 @@ Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
     auto later = vault_key_of(*store_, description_, candidate.secret.generation + 1);
     if (!later.ok() && later.error().code == Errc::missing) return std::move(candidate);
     if (!later.ok()) return std::move(later).error();
-    damage = Error{Errc::key_not_trusted, "this key slot was made before the vault's keys were "
-                                          "rotated; use a passphrase that was set since"};
+    damage = Error{Errc::key_not_trusted,
+                   "this key slot was made before the vault's keys were "
+                   "rotated; use a passphrase that was set since"};
   }
   if (damage) return *damage;
   if (objects.empty()) {
     return Error{Errc::missing, "every key slot of the vault at " + store_->location()};
   }
-  return Error{Errc::wrong_passphrase,
-               "none of the " + std::to_string(objects.size()) + " key slots of the vault at " +
-                   store_->location() + " opens (" + std::to_string(tried) + " tried)"};
+  return Error{Errc::wrong_passphrase, "none of the " + std::to_string(objects.size()) +
+                                           " key slots of the vault at " + store_->location() +
+                                           " opens (" + std::to_string(tried) + " tried)"};
 }
 
 Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
@@ -199,16 +202,14 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
     domain = *shared;
   }
   AgentKeys credential;
-  roster.agents.push_back(
-      enrol_agent(secret, id(), domain, options.machine, now_ns(), credential));
+  roster.agents.push_back(enrol_agent(secret, id(), domain, options.machine, now_ns(), credential));
   TRYV(put_roster(*store_, roster, secret));
   TRYV(state_.save_credential(credential));
   TRYV(state_.save_location(id(), store_->location()));
   return credential;
 }
 
-Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys,
-                                                      SessionRequest request,
+Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, SessionRequest request,
                                                       SessionOptions options) {
   TRYV(require_features(description_.features_write, "write to"));
   TRY(const VaultMemory memory, state_.load_memory(id()));
@@ -266,9 +267,11 @@ Result<PointList> Vault::list_points_without_secret() {
 
 std::vector<std::string> promises(const StoreTraits& traits) {
   std::vector<std::string> lines{
-      "committed points stay restorable, nobody reads them without a key, damage and gaps are found, "
+      "committed points stay restorable, nobody reads them without a key, damage and gaps are "
+      "found, "
       "nothing locks anything out: yes",
-      "old points are safe from a compromised agent, nothing is deleted early: against mistakes only; "
+      "old points are safe from a compromised agent, nothing is deleted early: against mistakes "
+      "only; "
       "root of this machine and the owner of the directory can delete everything"};
   if (traits.network_file_system) {
     lines.push_back("this is a network file system: let one host at a time write to the vault");

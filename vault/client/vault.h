@@ -77,8 +77,8 @@ class Vault {
 
   Result<std::unique_ptr<VaultReader>> open_reader(const VaultSecret& secret,
                                                    ReaderOptions options = {});
-  // The vault key to believe without the secret: this machine's pin, or, where it has none, the word
-  // of the vault itself.
+  // The vault key to believe without the secret: this machine's pin, or, where it has none, the
+  // word of the vault itself.
   struct TrustedKey {
     crypto::PublicKey key{};
     uint32_t generation = 0;
@@ -98,7 +98,8 @@ class Vault {
   StateDirectory state_;
 };
 
-// The row of the table of promises (docs/threat-model.md) that applies to a store, as lines of text.
+// The row of the table of promises (docs/threat-model.md) that applies to a store, as lines of
+// text.
 std::vector<std::string> promises(const StoreTraits& traits);
 
 }  // namespace holdfast::vault

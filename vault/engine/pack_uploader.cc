@@ -7,7 +7,9 @@
 namespace holdfast::vault {
 namespace {
 
-size_t slot_of(PackKind kind) { return kind == PackKind::data ? 0 : 1; }
+size_t slot_of(PackKind kind) {
+  return kind == PackKind::data ? 0 : 1;
+}
 
 // A pack also closes when its footer grows out of proportion: thousands of tiny chunks.
 constexpr size_t kChunksToClose = 256 * 1024;
@@ -17,17 +19,15 @@ constexpr size_t kSegmentsToClose = 32 * 1024;
 
 PackUploader::PackUploader(Store& store, const VaultId& vault, const DomainId& domain,
                            unsigned uploads, io::RateLimiter* limiter, StoredCallback stored)
-    : store_(store),
-      vault_(vault),
-      domain_(domain),
-      limiter_(limiter),
-      stored_(std::move(stored)) {
+    : store_(store), vault_(vault), domain_(domain), limiter_(limiter), stored_(std::move(stored)) {
   if (uploads == 0) return;
   queue_ = std::make_unique<async::BoundedQueue<ClosedPack>>(1);
   for (unsigned i = 0; i < uploads; ++i) threads_.emplace_back([this] { run_uploads(); });
 }
 
-PackUploader::~PackUploader() { cancel(); }
+PackUploader::~PackUploader() {
+  cancel();
+}
 
 void PackUploader::cancel() {
   if (queue_) queue_->cancel();

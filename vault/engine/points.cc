@@ -13,7 +13,9 @@
 namespace holdfast::vault {
 namespace {
 
-bool is_absent(const Error& e) { return e.code == std::errc::no_such_file_or_directory; }
+bool is_absent(const Error& e) {
+  return e.code == std::errc::no_such_file_or_directory;
+}
 
 // Sessions that some collector gave up, from one listing instead of one per point.
 Result<std::set<SessionId>> tombstoned_sessions(Store& store) {
@@ -124,14 +126,15 @@ Result<PointList> list_points(Store& store, const Description& description, cons
     if (tombstoned.contains(point->manifest.session())) {
       auto counts = manifest_counts(store, point->manifest, point->sha256);
       if (!counts.ok() && counts.error().code == Errc::damaged) {
-        list.defects.push_back({object.name, "whether it counts cannot be told: " +
-                                                 counts.error().message()});
+        list.defects.push_back(
+            {object.name, "whether it counts cannot be told: " + counts.error().message()});
         continue;
       }
       if (!counts.ok()) return std::move(counts).error();
       if (!*counts) {
-        list.remarks.push_back({object.name, "of a session that a collector gave up; its backup was "
-                                             "committed under another number, or not at all"});
+        list.remarks.push_back({object.name,
+                                "of a session that a collector gave up; its backup was "
+                                "committed under another number, or not at all"});
         continue;
       }
     }

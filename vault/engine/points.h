@@ -11,8 +11,8 @@ namespace holdfast::vault {
 
 struct RecoveryPoint {
   Manifest manifest;
-  crypto::Digest sha256{};  // of the manifest object; the point's id is its hexadecimal form
-  io::TimeNs stored_ns = 0;  // when the store received it
+  crypto::Digest sha256{};        // of the manifest object; the point's id is its hexadecimal form
+  io::TimeNs stored_ns = 0;       // when the store received it
   std::optional<PointBody> body;  // if the vault secret was given
 
   std::string id() const { return to_hex(sha256); }
@@ -20,7 +20,7 @@ struct RecoveryPoint {
 
 // A manifest that is there but cannot be used, or a number that should have one and has not.
 struct PointDefect {
-  std::string name;    // points/<item>/<sequence>
+  std::string name;  // points/<item>/<sequence>
   std::string reason;
 };
 
@@ -30,14 +30,14 @@ struct PointList {
   std::vector<PointDefect> remarks;  // harmless
 };
 
-// Lists all points that count, checking names, signatures by the roster's agents, links to the point
-// before, and gaps in the numbers. `only` restricts to one item.
-// Errors: the store's. Damage of single manifests goes to `defects`.
+// Lists all points that count, checking names, signatures by the roster's agents, links to the
+// point before, and gaps in the numbers. `only` restricts to one item. Errors: the store's. Damage
+// of single manifests goes to `defects`.
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
                               const std::optional<ItemId>& only = std::nullopt);
 
-// Opens the sealed body. Errors: Errc::damaged: also for a session that the named agent did not make,
-// and for an item that is not its own.
+// Opens the sealed body. Errors: Errc::damaged: also for a session that the named agent did not
+// make, and for an item that is not its own.
 Result<PointBody> open_body(const RecoveryPoint& point, const OpenRoster& roster,
                             const VaultSecret& secret);
 

@@ -11,8 +11,12 @@ namespace {
 constexpr size_t kNodesMax = 4096;
 constexpr size_t kSessionKeysMax = 16 * 1024;
 
-bool is_absent(const Error& e) { return e.code == std::errc::no_such_file_or_directory; }
-bool is_bad_copy(const Error& e) { return is_absent(e) || e.code == Errc::damaged; }
+bool is_absent(const Error& e) {
+  return e.code == std::errc::no_such_file_or_directory;
+}
+bool is_bad_copy(const Error& e) {
+  return is_absent(e) || e.code == Errc::damaged;
+}
 
 Error damaged_segment(const PackId& pack, uint16_t segment, std::string_view reason) {
   return Error{Errc::damaged, pack_name(pack) + " segment " + std::to_string(segment) + " (" +
@@ -119,8 +123,8 @@ Result<std::shared_ptr<const SessionKey>> DomainReader::session_key(const KeyWra
   if (psk == nullptr) {
     return Error{Errc::damaged, "session " + wrap.session.hex() + " is of no agent of its domain"};
   }
-  TRY(SessionKey key, SessionKey::recover(vault_.secret_, vault_.description_.vault, keys_.id, wrap,
-                                          *psk));
+  TRY(SessionKey key,
+      SessionKey::recover(vault_.secret_, vault_.description_.vault, keys_.id, wrap, *psk));
   auto shared = std::make_shared<const SessionKey>(std::move(key));
   const std::lock_guard lock(keys_mutex_);
   if (session_keys_.size() >= kSessionKeysMax) session_keys_.clear();
@@ -158,8 +162,8 @@ Result<std::shared_ptr<const OpenSegment>> DomainReader::open_segment(const Inde
     return got.error();
   }
   TRY(const auto key, session_key(f.sessions[s.session_index]));
-  auto opened = thread_sealer().open(*key, s.counter, s.codec, refs_hash(refs), s.chunk_count,
-                                     stored.view());
+  auto opened =
+      thread_sealer().open(*key, s.counter, s.codec, refs_hash(refs), s.chunk_count, stored.view());
   if (!opened.ok()) return damaged_segment(pack.id, segment, opened.error().context);
   out->offsets.reserve(s.chunk_count + 1);
   uint32_t at = 0;
@@ -216,7 +220,8 @@ Status DomainReader::with_chunk(const ChunkId& id, ChunkKind kind,
       return use(bytes);
     }
     if (!first_error) {
-      first_error = damaged_segment(place.pack.id, place.segment, "a chunk is not what its id says");
+      first_error =
+          damaged_segment(place.pack.id, place.segment, "a chunk is not what its id says");
     }
   }
   return *first_error;

@@ -67,8 +67,8 @@ class DomainReader final : public NodeSource {
   Result<std::shared_ptr<const OpenSegment>> cached_segment(const IndexedPack& pack,
                                                             uint16_t segment);
 
-  // A chunk's bytes, its id checked; further copies are tried where one is damaged. For chunks without
-  // edges. Errors: Errc::missing; Errc::damaged if no copy is right; those of `use`.
+  // A chunk's bytes, its id checked; further copies are tried where one is damaged. For chunks
+  // without edges. Errors: Errc::missing; Errc::damaged if no copy is right; those of `use`.
   Status with_chunk(const ChunkId& id, ChunkKind kind, const std::function<Status(ByteView)>& use);
   Result<Bytes> read_chunk(const ChunkId& id, ChunkKind kind);
   Result<std::shared_ptr<const Node>> load_node(const ChunkId& id) override;

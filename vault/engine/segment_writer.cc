@@ -41,9 +41,8 @@ Status SegmentWriter::append(ChunkRef ref, ByteView bytes) {
 
 Status SegmentWriter::flush() {
   if (refs_.empty()) return {};
-  TRY(SealedSegment sealed,
-      sealer_.seal(session_.key(), session_.next_counter(), refs_, lengths_,
-                   buffer_.view().first(used_), session_.compression()));
+  TRY(SealedSegment sealed, sealer_.seal(session_.key(), session_.next_counter(), refs_, lengths_,
+                                         buffer_.view().first(used_), session_.compression()));
   std::vector<ChunkRef> refs = std::move(refs_);
   start_segment();
   return session_.add_segment(kind_, std::move(refs), std::move(sealed));

@@ -1,5 +1,5 @@
-// Fills segments with chunks, one open segment at a time, and gives them to a session. One object per
-// thread and pack kind; the session must outlive it.
+// Fills segments with chunks, one open segment at a time, and gives them to a session. One object
+// per thread and pack kind; the session must outlive it.
 #pragma once
 
 #include "vault/engine/session.h"

@@ -17,7 +17,9 @@ constexpr size_t kReadBackSegments = 4;
 constexpr int kCommitAttempts = 3;
 constexpr uint64_t kForeignManifestsMax = 1000;
 
-bool is_absent(const Error& e) { return e.code == std::errc::no_such_file_or_directory; }
+bool is_absent(const Error& e) {
+  return e.code == std::errc::no_such_file_or_directory;
+}
 
 size_t random_below(size_t n) {
   uint64_t v;
@@ -51,7 +53,9 @@ Session::Session(Store& store, const AgentKeys& keys, SessionRequest request,
       });
 }
 
-Session::~Session() { uploader_->cancel(); }
+Session::~Session() {
+  uploader_->cancel();
+}
 
 Result<std::unique_ptr<Session>> Session::begin(Store& store, const AgentKeys& keys,
                                                 SessionRequest request, SessionOptions options) {
@@ -407,8 +411,9 @@ Status Session::copy_segments(const PackId& id, const std::set<uint16_t>* segmen
   return {};
 }
 
-// A collector gave this session up, so nothing held back its deletions since. Go on as a new session
-// that adopts what was stored, after making sure that it and what was relied on are still there.
+// A collector gave this session up, so nothing held back its deletions since. Go on as a new
+// session that adopts what was stored, after making sure that it and what was relied on are still
+// there.
 Status Session::continue_after_tombstone(const ManifestDraft& draft) {
   const bool base_was_valid = base_valid_;
   adopted_.push_back(wrap_.session);
@@ -445,8 +450,9 @@ Status Session::continue_after_tombstone(const ManifestDraft& draft) {
     for (const ChunkId& root : draft.roots) {
       TRY(const bool known, is_known_deeply(root));
       if (!known) {
-        return Error{Errc::missing, "the recovery point that this backup built on was removed, and "
-                                    "what it shared with it"};
+        return Error{Errc::missing,
+                     "the recovery point that this backup built on was removed, and "
+                     "what it shared with it"};
       }
     }
   }
@@ -509,9 +515,10 @@ Result<crypto::Digest> Session::put_manifest(const ManifestDraft& draft) {
     if (there == object) return crypto::sha256(object);
     if (is_own_manifest(there, sequence_)) {
       return Error{Errc::identity_cloned,
-                   name + " was written by somebody else while this backup ran. If this machine was "
-                          "cloned, give the clone an identity of its own with 'holdfast vault enrol "
-                          "--new'; nothing was lost, run the backup again"};
+                   name +
+                       " was written by somebody else while this backup ran. If this machine was "
+                       "cloned, give the clone an identity of its own with 'holdfast vault enrol "
+                       "--new'; nothing was lost, run the backup again"};
     }
     // Not signed by this agent, so no point of this item: it only takes a number.
     if (++passed_over > kForeignManifestsMax) return put.error();
@@ -535,8 +542,8 @@ Result<CommittedPoint> Session::commit(ManifestDraft draft) {
     if (tombstones.empty()) {
       ended_ = true;
       // The point stands with or without it; only sharing with later backups would suffer.
-      Status put = put_end(wrap_.session, session_end_name(wrap_.session),
-                           SessionOutcome::committed);
+      Status put =
+          put_end(wrap_.session, session_end_name(wrap_.session), SessionOutcome::committed);
       for (const SessionId& old : adopted_) {
         if (put.ok()) put = put_end(old, session_heir_name(old), SessionOutcome::taken_over);
       }
@@ -545,8 +552,9 @@ Result<CommittedPoint> Session::commit(ManifestDraft draft) {
     }
     TRYV(continue_after_tombstone(draft));
   }
-  return Error{Errc::missing, "collectors gave this session up again and again; is the clock of "
-                              "the vault's host right?"};
+  return Error{Errc::missing,
+               "collectors gave this session up again and again; is the clock of "
+               "the vault's host right?"};
 }
 
 Status Session::give_up() {
@@ -556,8 +564,7 @@ Status Session::give_up() {
   return put_end(wrap_.session, session_end_name(wrap_.session), SessionOutcome::given_up);
 }
 
-Status Session::put_end(const SessionId& session, const std::string& name,
-                        SessionOutcome outcome) {
+Status Session::put_end(const SessionId& session, const std::string& name, SessionOutcome outcome) {
   SessionEnd end;
   end.vault = keys_.vault;
   end.session = session;

@@ -4,11 +4,11 @@
 // In short: the session's begin object is put first, then the condemned list is read, then the base
 // is checked. A chunk whose only copy is condemned, or lies in a pack that no committed session
 // vouches for, counts as unknown and is stored again. Commit puts packs, index runs and manifest in
-// that order, then looks for a tombstone; if a collector gave the session up meanwhile, a successor session
-// adopts its packs, stores again what was condemned, and commits in its place.
+// that order, then looks for a tombstone; if a collector gave the session up meanwhile, a successor
+// session adopts its packs, stores again what was condemned, and commits in its place.
 //
-// begin, commit and give_up are called by one thread, advance by one at a time and not during commit,
-// the rest by any number.
+// begin, commit and give_up are called by one thread, advance by one at a time and not during
+// commit, the rest by any number.
 #pragma once
 
 #include <atomic>
@@ -24,8 +24,8 @@
 #include "vault/engine/pack_catalog.h"
 #include "vault/engine/pack_uploader.h"
 #include "vault/engine/vouched_packs.h"
-#include "vault/format/roster.h"
 #include "vault/format/point_body.h"
+#include "vault/format/roster.h"
 #include "vault/format/session.h"
 #include "vault/index/chunk_index.h"
 #include "vault/seal/session_key.h"
@@ -45,13 +45,13 @@ struct SessionOptions {
   std::string program = "holdfast";
   // An index run is put and the memory of its chunks freed at this many entries.
   size_t index_entries_max = 512 * 1024;
-  // Called for each pack that is durable, one call at a time; so that an agent can write down what it
-  // may adopt if it is interrupted.
+  // Called for each pack that is durable, one call at a time; so that an agent can write down what
+  // it may adopt if it is interrupted.
   std::function<void(const PackId&)> on_pack_stored;
 };
 
-// An interrupted session of this agent, and the packs that the agent itself knows to have put in it:
-// what else lies under its name may be somebody's plant.
+// An interrupted session of this agent, and the packs that the agent itself knows to have put in
+// it: what else lies under its name may be somebody's plant.
 struct AdoptedSession {
   SessionId session;
   std::vector<PackId> packs;
@@ -71,10 +71,10 @@ struct SessionRequest {
 
 struct SessionStats {
   uint64_t chunks_new = 0;
-  uint64_t bytes_new = 0;         // plaintext of new data chunks
-  uint64_t data_bytes = 0;        // stored: packs with file data
-  uint64_t metadata_bytes = 0;    // stored: packs with maps
-  uint64_t index_bytes = 0;       // stored: index runs
+  uint64_t bytes_new = 0;       // plaintext of new data chunks
+  uint64_t data_bytes = 0;      // stored: packs with file data
+  uint64_t metadata_bytes = 0;  // stored: packs with maps
+  uint64_t index_bytes = 0;     // stored: index runs
   uint64_t packs = 0;
 };
 
@@ -188,8 +188,8 @@ class Session {
   bool ended_ = false;
   std::vector<std::string> warnings_;
   std::vector<ItemHead> heads_;
-  BasePoint previous_;      // the point that the new one follows
-  uint64_t sequence_ = 0;   // of the new point
+  BasePoint previous_;     // the point that the new one follows
+  uint64_t sequence_ = 0;  // of the new point
 
   PackCatalog catalog_;
   std::unique_ptr<VouchedPacks> vouched_;

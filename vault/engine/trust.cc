@@ -8,7 +8,9 @@
 namespace holdfast::vault {
 namespace {
 
-bool is_absent(const Error& e) { return e.code == std::errc::no_such_file_or_directory; }
+bool is_absent(const Error& e) {
+  return e.code == std::errc::no_such_file_or_directory;
+}
 
 // Turns "does not parse" and "does not verify" into what they mean for a vault's object.
 Error object_error(Error error, const std::string& name) {
@@ -100,8 +102,9 @@ Result<Roster> load_roster(Store& store, const VaultId& vault, const crypto::Pub
 
 Status check_agent(const Roster& roster, const AgentKeys& keys) {
   if (roster.recovery_key != keys.recovery_key) {
-    return Error{Errc::key_not_trusted, "the roster names a recovery key that this machine was not "
-                                        "told of by the vault key"};
+    return Error{Errc::key_not_trusted,
+                 "the roster names a recovery key that this machine was not "
+                 "told of by the vault key"};
   }
   const RosterAgent* agent = roster.find(keys.agent);
   if (agent == nullptr || agent->signing_key != crypto::ed25519_public(keys.signing_seed)) {
@@ -142,11 +145,12 @@ const OpenRoster::Agent* OpenRoster::find(const AgentId& agent) const {
 
 Result<OpenRoster> open_roster(Store& store, const Description& description,
                                const VaultSecret& secret) {
-  TRY(const auto later, load_succession(store, description.vault, secret.generation + 1,
-                                        secret.vault_key()));
+  TRY(const auto later,
+      load_succession(store, description.vault, secret.generation + 1, secret.vault_key()));
   if (later) {
-    return Error{Errc::key_not_trusted, "this key slot was made before the vault's keys were "
-                                        "rotated; use a passphrase that was set since"};
+    return Error{Errc::key_not_trusted,
+                 "this key slot was made before the vault's keys were "
+                 "rotated; use a passphrase that was set since"};
   }
   OpenRoster out;
   TRY(out.clear, load_roster(store, description.vault, secret.vault_key(), secret.generation));

@@ -1,5 +1,5 @@
-// Which keys to believe. Everything starts from one of two places: the vault secret, or the vault key
-// that an agent pinned when it was enrolled. docs/formats/keys.md.
+// Which keys to believe. Everything starts from one of two places: the vault secret, or the vault
+// key that an agent pinned when it was enrolled. docs/formats/keys.md.
 #pragma once
 
 #include "vault/format/description.h"
@@ -18,13 +18,13 @@ Result<crypto::PublicKey> vault_key_of(Store& store, const Description& descript
                                        uint32_t generation);
 
 // Follows successions beyond what `keys` pins, and updates the pins. True if something changed and
-// the credential has to be saved. Errors: Errc::key_not_trusted for a succession that the pinned key
-// did not sign.
+// the credential has to be saved. Errors: Errc::key_not_trusted for a succession that the pinned
+// key did not sign.
 Result<bool> update_pins(Store& store, AgentKeys& keys);
 
-// The roster in force: the one with the highest number that `vault_key` signed for `generation`. Others
-// are passed over: junk that anybody could put, and what rotations left that did not end. Whoever
-// remembers a higher number notices a rollback; the check names what does not verify.
+// The roster in force: the one with the highest number that `vault_key` signed for `generation`.
+// Others are passed over: junk that anybody could put, and what rotations left that did not end.
+// Whoever remembers a higher number notices a rollback; the check names what does not verify.
 // Errors: Errc::missing if there is none; the store's.
 Result<Roster> load_roster(Store& store, const VaultId& vault, const crypto::PublicKey& vault_key,
                            uint32_t generation);
@@ -58,9 +58,9 @@ struct OpenRoster {
 Result<OpenRoster> open_roster(Store& store, const Description& description,
                                const VaultSecret& secret);
 
-// Puts `roster` as the successor of the one it was made from (sequence and hash are set here), passing
-// over what a rotation that did not end left. Errors: std::errc::file_exists if another change came
-// first.
+// Puts `roster` as the successor of the one it was made from (sequence and hash are set here),
+// passing over what a rotation that did not end left. Errors: std::errc::file_exists if another
+// change came first.
 Status put_roster(Store& store, Roster& roster, const VaultSecret& secret);
 
 }  // namespace holdfast::vault

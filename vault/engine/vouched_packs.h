@@ -1,6 +1,6 @@
 // The packs of other sessions that an agent of this domain vouches for, by the signed end of a
-// committed session or as the heir of one that was not. A pack without a voucher may vanish with its
-// session, or may be a plant that somebody put under the session's name. Any number of threads.
+// committed session or as the heir of one that was not. A pack without a voucher may vanish with
+// its session, or may be a plant that somebody put under the session's name. Any number of threads.
 #pragma once
 
 #include <map>
@@ -19,8 +19,8 @@ class VouchedPacks {
   VouchedPacks(Store& store, VaultId vault, DomainId domain, std::shared_ptr<const Roster> roster)
       : store_(store), vault_(vault), domain_(domain), roster_(std::move(roster)) {}
 
-  // Errors: the store's. A voucher that is absent, damaged or signed by nobody of this domain vouches
-  // for nothing.
+  // Errors: the store's. A voucher that is absent, damaged or signed by nobody of this domain
+  // vouches for nothing.
   Result<bool> contains(const PackId& pack);
   // Reads every voucher again from now on.
   void forget();

@@ -37,7 +37,7 @@ struct Entry {
   uint32_t mode = 0;  // permission bits with set-id and sticky, 07777
   uint32_t uid = 0;
   uint32_t gid = 0;
-  std::string user;   // names as the source machine knew them; may be empty
+  std::string user;  // names as the source machine knew them; may be empty
   std::string group;
   int64_t mtime_s = 0;  // seconds since 1970, any sign
   uint32_t mtime_ns = 0;
@@ -55,8 +55,8 @@ struct Entry {
   std::string link_to;
 
   uint64_t size = 0;  // files
-  // Files with few extents have them here, in order, adding up to `size`; others have the root of an
-  // extents map.
+  // Files with few extents have them here, in order, adding up to `size`; others have the root of
+  // an extents map.
   std::vector<Extent> extents;
   std::optional<ChunkId> extents_root;
 

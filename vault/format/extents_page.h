@@ -1,5 +1,5 @@
-// Pages of the extents map of a large file: leaves with extents, inner pages with the length of each
-// child. Lengths are relative, so that an insertion near the start changes few pages.
+// Pages of the extents map of a large file: leaves with extents, inner pages with the length of
+// each child. Lengths are relative, so that an insertion near the start changes few pages.
 // docs/formats/map.md.
 #pragma once
 
@@ -21,8 +21,8 @@ struct ExtentsInner {
   uint8_t level = 1;
   std::vector<ExtentsChild> children;
 };
-// A child may stand there twice (the same run of chunks twice in a file), so children are references
-// like a leaf's chunks.
+// A child may stand there twice (the same run of chunks twice in a file), so children are
+// references like a leaf's chunks.
 Bytes encode_extents_inner(const ExtentsInner& page, EdgeWriter& edges);
 Result<ExtentsInner> decode_extents_inner(ByteView payload, std::span<const ChunkId> edges);
 

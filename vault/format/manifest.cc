@@ -86,8 +86,8 @@ Result<Manifest> decode_manifest(ByteView object) {
     m.heads.push_back(head);
   }
   m.sealed_body = to_bytes(in.block(kSealedBodyBytesMax));
-  if (in.ok() && (m.sequence == 0 || m.previous_sequence >= m.sequence ||
-                  m.base_sequence >= m.sequence)) {
+  if (in.ok() &&
+      (m.sequence == 0 || m.previous_sequence >= m.sequence || m.base_sequence >= m.sequence)) {
     in.fail("has impossible numbers");
   }
   TRYV(in.finish());

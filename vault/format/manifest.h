@@ -26,16 +26,17 @@ struct Manifest {
   VaultId vault;
   DomainId domain;
   KeyWrap wrap;  // of the session: names item, session and agent, and leads to the body's key
-  uint64_t sequence = 0;  // starts at 1
+  uint64_t sequence = 0;       // starts at 1
   uint64_t base_sequence = 0;  // the point that unchanged entries were taken from; 0: none
   crypto::Digest base_sha256{};
-  uint64_t previous_sequence = 0;  // the item's point before this one, as the agent knows it; 0: none
+  uint64_t previous_sequence =
+      0;  // the item's point before this one, as the agent knows it; 0: none
   crypto::Digest previous_sha256{};
-  int64_t time_ns = 0;      // the agent's clock when the backup began
-  bool incomplete = false;  // something could not be read; the sealed body names it
-  uint64_t entries = 0;     // in all maps of the point
-  std::vector<ChunkId> roots;      // of its maps, resolved inside the domain
-  std::vector<SessionId> adopts;   // see SessionBegin; the union over the sessions of this backup
+  int64_t time_ns = 0;              // the agent's clock when the backup began
+  bool incomplete = false;          // something could not be read; the sealed body names it
+  uint64_t entries = 0;             // in all maps of the point
+  std::vector<ChunkId> roots;       // of its maps, resolved inside the domain
+  std::vector<SessionId> adopts;    // see SessionBegin; the union over the sessions of this backup
   std::vector<std::string> labels;  // clear, chosen by the user
   std::vector<ItemHead> heads;
   const ItemId& item() const { return wrap.item; }

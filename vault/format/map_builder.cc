@@ -2,7 +2,6 @@
 
 #include <utility>
 
-
 namespace holdfast::vault {
 
 PathMapBuilder::PathMapBuilder(const crypto::SipKey& key, NodeSink& sink,

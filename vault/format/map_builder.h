@@ -1,8 +1,8 @@
 // Builds maps bottom up from entries in key order, holding one open page per level.
 //
-// Page boundaries depend on keys (path maps) or chunk ids (extents maps) alone, through keyed hashes,
-// so an unchanged region gives unchanged pages whatever changed before it, and a point costs what
-// changed. See docs/formats/map.md for why the sizes are what they are.
+// Page boundaries depend on keys (path maps) or chunk ids (extents maps) alone, through keyed
+// hashes, so an unchanged region gives unchanged pages whatever changed before it, and a point
+// costs what changed. See docs/formats/map.md for why the sizes are what they are.
 #pragma once
 
 #include "base/crypto/siphash.h"

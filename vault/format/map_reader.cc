@@ -10,7 +10,9 @@ namespace {
 constexpr size_t kDepthMax = 32;
 constexpr int kTopLevel = 256;  // a root may be of any level
 
-Error damaged(std::string context) { return Error{Errc::damaged, std::move(context)}; }
+Error damaged(std::string context) {
+  return Error{Errc::damaged, std::move(context)};
+}
 
 }  // namespace
 
@@ -49,17 +51,18 @@ Status PathCursor::descend(const ChunkId& id, const std::string* key, const std:
     TRY(const auto node, source_->load_node(at));
     TRY(const NodeType type, node_type(node->payload));
     if (type == NodeType::path_leaf) {
-      if (level_above != kTopLevel && level_above != 1) return damaged("path page at the wrong level");
+      if (level_above != kTopLevel && level_above != 1)
+        return damaged("path page at the wrong level");
       TRYV(load_leaf(at, *node, expected_first ? &*expected_first : nullptr, end_key));
       leaf_index_ = 0;
       if (key != nullptr) {
         const auto& entries = leaf_->entries;
-        leaf_index_ = static_cast<size_t>(
-            std::lower_bound(entries.begin(), entries.end(), *key,
-                             [](const PathEntry& e, const std::string& k) {
-                               return compare_keys(e.key, k) < 0;
-                             }) -
-            entries.begin());
+        leaf_index_ =
+            static_cast<size_t>(std::lower_bound(entries.begin(), entries.end(), *key,
+                                                 [](const PathEntry& e, const std::string& k) {
+                                                   return compare_keys(e.key, k) < 0;
+                                                 }) -
+                                entries.begin());
       }
       at_end_ = false;
       return {};
@@ -80,9 +83,7 @@ Status PathCursor::descend(const ChunkId& id, const std::string* key, const std:
                                        [](const std::string& k, const PathChild& c) {
                                          return compare_keys(k, c.first_key) < 0;
                                        });
-      index = it == page.children.begin()
-                  ? 0
-                  : static_cast<size_t>(it - page.children.begin()) - 1;
+      index = it == page.children.begin() ? 0 : static_cast<size_t>(it - page.children.begin()) - 1;
     }
     const PathChild& child = page.children[index];
     expected_first = child.first_key;
@@ -271,7 +272,8 @@ Status walk_extents(NodeSource& source, const ChunkId& id, const Range& range, u
   const uint64_t begin = offset;
   const auto fits = [&](uint64_t bytes) { return bytes <= bytes_expected - (offset - begin); };
   if (type == NodeType::extents_leaf) {
-    if (level_above != kTopLevel && level_above != 1) return damaged("extents page at the wrong level");
+    if (level_above != kTopLevel && level_above != 1)
+      return damaged("extents page at the wrong level");
     TRY(const auto extents, decode_extents_leaf(node->payload, node->edges));
     for (const Extent& x : extents) {
       if (!fits(x.bytes)) return damaged("extents map does not add up " + id.hex());

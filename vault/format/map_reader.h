@@ -22,8 +22,8 @@ class NodeSource {
   virtual Result<std::shared_ptr<const Node>> load_node(const ChunkId& id) = 0;
 };
 
-// A position in a path map. Moving costs one page load per level at most. The source must outlive it.
-// After an error the cursor is at an unspecified position; seek() makes it usable again.
+// A position in a path map. Moving costs one page load per level at most. The source must outlive
+// it. After an error the cursor is at an unspecified position; seek() makes it usable again.
 class PathCursor {
  public:
   PathCursor(NodeSource& source, const ChunkId& root) : source_(&source), root_(root) {}
@@ -58,8 +58,8 @@ class PathCursor {
     std::vector<PathEntry> entries;
   };
 
-  // Goes down from a page whose entries must begin with `first_key` and end before `end_key`, as far
-  // as its parents told (null: unknown).
+  // Goes down from a page whose entries must begin with `first_key` and end before `end_key`, as
+  // far as its parents told (null: unknown).
   Status descend(const ChunkId& id, const std::string* key, const std::string* first_key,
                  std::optional<std::string> end_key);
   // Where the entries of path_[depth - 1]'s current child must end.
@@ -86,8 +86,9 @@ struct MapTotals {
 // From the root page alone.
 Result<MapTotals> map_totals(NodeSource& source, const ChunkId& root);
 
-// Walks two maps side by side and reports every key whose entries differ; `before` or `after` is null
-// where the map lacks the key. Identical pages are not read. The callback's error ends the walk.
+// Walks two maps side by side and reports every key whose entries differ; `before` or `after` is
+// null where the map lacks the key. Identical pages are not read. The callback's error ends the
+// walk.
 using DiffCallback = std::function<Status(const PathEntry* before, const PathEntry* after)>;
 Status diff_maps(NodeSource& before_source, const ChunkId& before, NodeSource& after_source,
                  const ChunkId& after, const DiffCallback& report);

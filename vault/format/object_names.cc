@@ -44,30 +44,48 @@ std::string text(std::string_view prefix, const std::string& rest) {
 
 }  // namespace
 
-std::string slot_name(const SlotId& slot) { return text(kKeysPrefix, slot.hex()); }
+std::string slot_name(const SlotId& slot) {
+  return text(kKeysPrefix, slot.hex());
+}
 std::string succession_name(uint32_t generation) {
   return text(kSuccessionPrefix, ten_digits(generation));
 }
-std::string roster_name(uint64_t sequence) { return text(kRosterPrefix, ten_digits(sequence)); }
-std::string session_prefix(const SessionId& s) { return text(kSessionsPrefix, s.hex() + "/"); }
-std::string session_begin_name(const SessionId& s) { return session_prefix(s) + "begin"; }
+std::string roster_name(uint64_t sequence) {
+  return text(kRosterPrefix, ten_digits(sequence));
+}
+std::string session_prefix(const SessionId& s) {
+  return text(kSessionsPrefix, s.hex() + "/");
+}
+std::string session_begin_name(const SessionId& s) {
+  return session_prefix(s) + "begin";
+}
 std::string session_epoch_name(const SessionId& s, uint32_t epoch) {
   return session_prefix(s) + "epoch-" + ten_digits(epoch);
 }
-std::string session_end_name(const SessionId& s) { return session_prefix(s) + "end"; }
-std::string session_heir_name(const SessionId& s) { return session_prefix(s) + "heir"; }
+std::string session_end_name(const SessionId& s) {
+  return session_prefix(s) + "end";
+}
+std::string session_heir_name(const SessionId& s) {
+  return session_prefix(s) + "heir";
+}
 std::string tombstone_name(const SessionId& s, const RunId& run) {
   return session_prefix(s) + "tombstone-" + run.hex();
 }
-std::string pack_prefix(const SessionId& s) { return text(kPacksPrefix, s.hex() + "/"); }
+std::string pack_prefix(const SessionId& s) {
+  return text(kPacksPrefix, s.hex() + "/");
+}
 std::string pack_name(const PackId& pack) {
   return pack_prefix(pack.session) + to_hex(pack.footer_sha256);
 }
-std::string index_prefix(const DomainId& domain) { return text(kIndexPrefix, domain.hex() + "/"); }
+std::string index_prefix(const DomainId& domain) {
+  return text(kIndexPrefix, domain.hex() + "/");
+}
 std::string index_name(const DomainId& domain, const crypto::Digest& sha256) {
   return index_prefix(domain) + to_hex(sha256);
 }
-std::string item_prefix(const ItemId& item) { return text(kPointsPrefix, item.hex() + "/"); }
+std::string item_prefix(const ItemId& item) {
+  return text(kPointsPrefix, item.hex() + "/");
+}
 std::string point_name(const ItemId& item, uint64_t sequence) {
   return item_prefix(item) + ten_digits(sequence);
 }

@@ -15,7 +15,8 @@
 //   points/<item>/<sequence>                manifests
 //   collections/<run>/<step>                condemned, closing, verdict, abort, freed
 //
-// Ids are lower-case hexadecimal; numbers are decimal with ten digits, so that names sort as numbers.
+// Ids are lower-case hexadecimal; numbers are decimal with ten digits, so that names sort as
+// numbers.
 #pragma once
 
 #include <string>
@@ -51,7 +52,8 @@ std::string item_prefix(const ItemId& item);
 std::string point_name(const ItemId& item, uint64_t sequence);
 std::string collection_name(const RunId& run, std::string_view step);
 
-// The reverse. Errors: Errc::malformed for a name that is not exactly one that the functions above give.
+// The reverse. Errors: Errc::malformed for a name that is not exactly one that the functions above
+// give.
 Result<PackId> parse_pack_name(std::string_view name);
 struct PointName {
   ItemId item;

@@ -175,13 +175,16 @@ void decode_entry(wire::Decoder& in, EdgeReader& edges, const OwnerTable& users,
         e.extents.push_back({e.size, edges.get(in)});
       }
       break;
-    case EntryType::symlink: e.symlink_target = in.text(kSymlinkBytesMax); break;
+    case EntryType::symlink:
+      e.symlink_target = in.text(kSymlinkBytesMax);
+      break;
     case EntryType::char_device:
     case EntryType::block_device:
       e.device_major = static_cast<uint32_t>(in.varint_max(UINT32_MAX));
       e.device_minor = static_cast<uint32_t>(in.varint_max(UINT32_MAX));
       break;
-    default: break;
+    default:
+      break;
   }
   // One encoding for each entry: no field that has its default, or that the type does not have.
   if (in.ok() && field_mask(e) != mask) in.fail("has an entry with fields it should not have");
@@ -244,8 +247,8 @@ void PathLeafEncoder::add(std::string_view key, const Entry& e) {
   body_.varint(e.mode);
   body_.varint(owner(users_, e.uid, e.user));
   body_.varint(owner(groups_, e.gid, e.group));
-  body_.signed_varint(static_cast<int64_t>(static_cast<uint64_t>(e.mtime_s) -
-                                           static_cast<uint64_t>(base_time_s_)));
+  body_.signed_varint(
+      static_cast<int64_t>(static_cast<uint64_t>(e.mtime_s) - static_cast<uint64_t>(base_time_s_)));
   body_.u32(e.mtime_ns);
   if (mask & kAttributes) body_.varint(e.attributes);
   if (mask & kXattrsInline) body_.block(encode_xattrs(e.xattrs));
@@ -266,13 +269,16 @@ void PathLeafEncoder::add(std::string_view key, const Entry& e) {
         edges_.put(body_, *e.extents[0].chunk);
       }
       break;
-    case EntryType::symlink: body_.block(e.symlink_target); break;
+    case EntryType::symlink:
+      body_.block(e.symlink_target);
+      break;
     case EntryType::char_device:
     case EntryType::block_device:
       body_.varint(e.device_major);
       body_.varint(e.device_minor);
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

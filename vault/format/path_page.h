@@ -1,6 +1,6 @@
 // Pages of the path map: leaves with entries, inner pages with the first key of each child.
-// docs/formats/map.md has the bytes. A page is a chunk of kind node; what it refers to are its edges,
-// and inside it references are ordinals of edges.
+// docs/formats/map.md has the bytes. A page is a chunk of kind node; what it refers to are its
+// edges, and inside it references are ordinals of edges.
 #pragma once
 
 #include <map>

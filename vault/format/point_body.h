@@ -1,5 +1,5 @@
-// The sealed part of a manifest: what only holders of the vault secret may know of a recovery point.
-// docs/formats/manifest.md.
+// The sealed part of a manifest: what only holders of the vault secret may know of a recovery
+// point. docs/formats/manifest.md.
 #pragma once
 
 #include <vector>
@@ -23,12 +23,12 @@ struct PointBody {
   uint64_t files = 0;
   uint64_t directories = 0;
   uint64_t others = 0;
-  uint64_t bytes = 0;          // logical size of all files
-  uint64_t new_bytes = 0;      // of chunks that were not in the vault before
-  uint64_t stored_bytes = 0;   // that this point added to the store
+  uint64_t bytes = 0;         // logical size of all files
+  uint64_t new_bytes = 0;     // of chunks that were not in the vault before
+  uint64_t stored_bytes = 0;  // that this point added to the store
   std::string program;
-  std::string source;          // "files", "stdin", "btrfs snapshot"
-  uint64_t problem_count = 0;  // may exceed problems.size()
+  std::string source;                  // "files", "stdin", "btrfs snapshot"
+  uint64_t problem_count = 0;          // may exceed problems.size()
   std::vector<PointProblem> problems;  // the first ones
 
   // Keeps at most kPointProblemsMax problems, and at most 8 MiB of them. Item name and host must be

@@ -1,5 +1,5 @@
-// A proof, proofs/<slot>-<seconds>: somebody showed at this time that a key slot opens. Signed by the
-// vault key, which only an opened slot gives.
+// A proof, proofs/<slot>-<seconds>: somebody showed at this time that a key slot opens. Signed by
+// the vault key, which only an opened slot gives.
 #pragma once
 
 #include "vault/format/ids.h"

@@ -34,7 +34,9 @@ bool RosterAgent::is_member(const DomainId& domain) const {
                      [&](const RosterMembership& m) { return m.domain == domain; });
 }
 
-const RosterAgent* Roster::find(const AgentId& agent) const { return find_by_id(agents, agent); }
+const RosterAgent* Roster::find(const AgentId& agent) const {
+  return find_by_id(agents, agent);
+}
 const RosterDomain* Roster::find(const DomainId& domain) const {
   return find_by_id(domains, domain);
 }

@@ -33,7 +33,7 @@ struct RosterAgent {
   crypto::PublicKey signing_key{};
   AgentState state = AgentState::active;
   int64_t enrolled_ns = 0;
-  Bytes sealed;  // item secret 32 | name
+  Bytes sealed;                               // item secret 32 | name
   std::vector<RosterMembership> memberships;  // the last one is current
 
   bool is_member(const DomainId& domain) const;

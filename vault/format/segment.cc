@@ -8,7 +8,7 @@ namespace holdfast::vault {
 
 size_t padme(size_t size) {
   if (size < 2) return size;
-  const int exponent = std::bit_width(size) - 1;              // floor(log2 size)
+  const int exponent = std::bit_width(size) - 1;                              // floor(log2 size)
   const int mantissa_bits = std::bit_width(static_cast<unsigned>(exponent));  // floor(log2 e) + 1
   const int low_bits = exponent - mantissa_bits;
   if (low_bits <= 0) return size;

@@ -46,7 +46,9 @@ struct SegmentPlain {
   uint64_t chunk_bytes = 0;  // the sum of chunk_lengths
 };
 // Bytes before the payload.
-constexpr size_t segment_header_bytes(size_t chunks) { return 4 + 4 * chunks; }
+constexpr size_t segment_header_bytes(size_t chunks) {
+  return 4 + 4 * chunks;
+}
 // Errors: Errc::malformed (also for padding that is not zero or a sum over kSegmentPlainMax).
 Result<SegmentPlain> parse_segment_plain(ByteView plain, size_t chunk_count);
 

@@ -1,5 +1,5 @@
-// A writing session's own objects. docs/formats/session.md says how collection and sessions stay out
-// of each other's way.
+// A writing session's own objects. docs/formats/session.md says how collection and sessions stay
+// out of each other's way.
 #pragma once
 
 #include <vector>
@@ -18,12 +18,12 @@ inline constexpr std::string_view kTombstoneMagic = "HFV1TOMB";
 struct SessionBegin {
   VaultId vault;
   DomainId domain;
-  KeyWrap wrap;                 // session, agent and item are in here
-  uint64_t base_sequence = 0;   // the point that unchanged entries are taken from; 0: none
+  KeyWrap wrap;                // session, agent and item are in here
+  uint64_t base_sequence = 0;  // the point that unchanged entries are taken from; 0: none
   crypto::Digest base_sha256{};
   std::vector<SessionId> adopts;  // sessions that died or were given up, whose packs this one uses
   uint64_t roster_sequence = 0;
-  int64_t started_ns = 0;       // the agent's clock
+  int64_t started_ns = 0;  // the agent's clock
   std::string program;
 
   Bytes encode(const crypto::Key256& agent_seed) const;
@@ -32,8 +32,8 @@ struct SessionBegin {
 Result<SessionBegin> decode_session_begin(ByteView object);
 
 // sessions/<session>/epoch-<n>, signed: the session has read the condemned lists of these runs and
-// stored again what it relied on in them, so it no longer holds them back. Runs are named, because an
-// epoch that is put after a list may have been read for before it.
+// stored again what it relied on in them, so it no longer holds them back. Runs are named, because
+// an epoch that is put after a list may have been read for before it.
 struct SessionEpoch {
   VaultId vault;
   SessionId session;
@@ -44,11 +44,11 @@ struct SessionEpoch {
 };
 Result<SessionEpoch> decode_session_epoch(ByteView object);
 
-// sessions/<session>/end, signed. What a committed session wrote is listed, so that nobody can add to
-// it: a pack under the session's name that is not in the list may not be relied on.
+// sessions/<session>/end, signed. What a committed session wrote is listed, so that nobody can add
+// to it: a pack under the session's name that is not in the list may not be relied on.
 //
-// sessions/<session>/heir, the same with outcome taken_over: put by a later session that adopted this
-// one's packs and committed.
+// sessions/<session>/heir, the same with outcome taken_over: put by a later session that adopted
+// this one's packs and committed.
 enum class SessionOutcome : uint8_t { committed = 1, given_up = 2, taken_over = 3 };
 struct SessionEnd {
   VaultId vault;

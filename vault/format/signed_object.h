@@ -1,6 +1,6 @@
-// Signed objects: magic | body | Ed25519 signature of everything before it. The magic tells one kind
-// of object from another, so a signature on one never stands for another; each body repeats the
-// vault and whatever its name says, so that an object moved to another name is refused.
+// Signed objects: magic | body | Ed25519 signature of everything before it. The magic tells one
+// kind of object from another, so a signature on one never stands for another; each body repeats
+// the vault and whatever its name says, so that an object moved to another name is refused.
 #pragma once
 
 #include "base/crypto/curve25519.h"

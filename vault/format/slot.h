@@ -26,8 +26,8 @@ struct Slot {
   SlotKind kind = SlotKind::passphrase;
   uint32_t generation = 0;  // of the vault secret inside
   int64_t created_ns = 0;
-  std::string label;         // clear, at most 255 bytes
-  crypto::ScryptCost cost;   // passphrase slots; zeros otherwise
+  std::string label;        // clear, at most 255 bytes
+  crypto::ScryptCost cost;  // passphrase slots; zeros otherwise
   ByteArray<32> salt{};
   crypto::Nonce nonce{};
   Bytes sealed;
@@ -36,8 +36,8 @@ struct Slot {
   Bytes encode() const;
 };
 
-// Errors: Errc::malformed, also for a passphrase slot with N below 2^17; Errc::authentication_failed if
-// the digest does not match.
+// Errors: Errc::malformed, also for a passphrase slot with N below 2^17;
+// Errc::authentication_failed if the digest does not match.
 Result<Slot> decode_slot(ByteView object);
 
 }  // namespace holdfast::vault

@@ -8,9 +8,8 @@ namespace holdfast::vault {
 
 Status ChunkIndex::load(Store& store, std::vector<std::string>& unusable) {
   TRY(auto objects, store.list(index_prefix(domain_)));
-  std::sort(objects.begin(), objects.end(), [](const ObjectInfo& a, const ObjectInfo& b) {
-    return a.stored_ns < b.stored_ns;
-  });
+  std::sort(objects.begin(), objects.end(),
+            [](const ObjectInfo& a, const ObjectInfo& b) { return a.stored_ns < b.stored_ns; });
   for (const ObjectInfo& object : objects) {
     if (!add_object(store, object.name).ok()) unusable.push_back(object.name);
   }

@@ -7,8 +7,8 @@
 namespace holdfast::vault {
 namespace {
 
-// Split block Bloom filter as in the Apache Parquet format specification (BloomFilter.md): one cache
-// line a lookup, about 1 % false positives at ten bits a key.
+// Split block Bloom filter as in the Apache Parquet format specification (BloomFilter.md): one
+// cache line a lookup, about 1 % false positives at ten bits a key.
 constexpr uint32_t kSalts[8] = {0x47b6137bu, 0x44974d91u, 0x8824ad5bu, 0xa2b7289du,
                                 0x705495c7u, 0x2df1424bu, 0x9efc4947u, 0x5c6bfb31u};
 constexpr uint64_t kFilterBitsPerKey = 10;
@@ -24,7 +24,9 @@ void store32(uint8_t* p, uint32_t v) {
   for (int i = 0; i < 4; ++i) p[i] = static_cast<uint8_t>(v >> (8 * i));
 }
 
-uint16_t load16(const uint8_t* p) { return static_cast<uint16_t>(p[0] | p[1] << 8); }
+uint16_t load16(const uint8_t* p) {
+  return static_cast<uint16_t>(p[0] | p[1] << 8);
+}
 
 // Ids are uniform, so their own bytes serve as hashes: bytes 0-3 (as a big-endian number, which
 // follows the sort order) for the bucket, 4-7 for the filter block, 8-11 for the bits in it.
@@ -96,8 +98,10 @@ Bytes IndexRunBuilder::finish() {
   }
   Bytes filter(size_t{filter_blocks} * kFilterBlockBytes);
   for (const Entry& e : entries_) {
-    uint8_t* block = filter.data() + filter_block_of(e.id.data(), filter_blocks) * kFilterBlockBytes;
-    for (int w = 0; w < 8; ++w) store32(block + 4 * w, load32(block + 4 * w) | filter_bit(e.id.data(), w));
+    uint8_t* block =
+        filter.data() + filter_block_of(e.id.data(), filter_blocks) * kFilterBlockBytes;
+    for (int w = 0; w < 8; ++w)
+      store32(block + 4 * w, load32(block + 4 * w) | filter_bit(e.id.data(), w));
   }
   out.raw(filter);
   const uint64_t bucket_count = uint64_t{1} << bucket_bits;

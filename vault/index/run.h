@@ -1,8 +1,8 @@
 // An index run: where the chunks of some packs are. docs/formats/index.md.
 //
-// Sorted, immutable, used as mapped bytes. Nobody vouches for a run: it is a hint that a lookup must
-// confirm with the pack's footer, whose hash is the pack's name. So a damaged run can cost space or
-// time, never correctness, and need not be hashed before use.
+// Sorted, immutable, used as mapped bytes. Nobody vouches for a run: it is a hint that a lookup
+// must confirm with the pack's footer, whose hash is the pack's name. So a damaged run can cost
+// space or time, never correctness, and need not be hashed before use.
 #pragma once
 
 #include <optional>
@@ -29,9 +29,9 @@ struct IndexedPack {
 
 // Where a chunk may be.
 struct ChunkLocation {
-  uint32_t pack = 0;      // index into the run's packs
-  uint16_t segment = 0;   // within the pack
-  uint16_t chunk = 0;     // within the segment
+  uint32_t pack = 0;     // index into the run's packs
+  uint16_t segment = 0;  // within the pack
+  uint16_t chunk = 0;    // within the segment
   bool operator==(const ChunkLocation&) const = default;
 };
 
@@ -71,8 +71,8 @@ class IndexRun {
 
   // Appends the candidates for `id`. False positives are possible (damage, truncated ids).
   void find(const ChunkId& id, std::vector<ChunkLocation>& out) const;
-  // Every entry: the truncated id and the location. Errors: Errc::malformed for entries that are out
-  // of order or name no pack, which find() tolerates.
+  // Every entry: the truncated id and the location. Errors: Errc::malformed for entries that are
+  // out of order or name no pack, which find() tolerates.
   Status check_entries() const;
 
  private:

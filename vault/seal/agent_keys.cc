@@ -63,8 +63,7 @@ Bytes AgentKeys::encode() const {
 }
 
 Result<AgentKeys> decode_agent_keys(ByteView bytes) {
-  if (bytes.size() < 32 ||
-      !equal(crypto::sha256(bytes.first(bytes.size() - 32)), bytes.last(32))) {
+  if (bytes.size() < 32 || !equal(crypto::sha256(bytes.first(bytes.size() - 32)), bytes.last(32))) {
     return Error{holdfast::Errc::malformed, "credential file is damaged"};
   }
   wire::Decoder in(bytes.first(bytes.size() - 32), "credential file");

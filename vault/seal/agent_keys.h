@@ -23,8 +23,8 @@ struct DomainKeys {
   void gear_table(std::span<uint64_t, 256> table) const;
 };
 
-// An item's id depends on its name under a secret of its agent, so that names cannot be guessed from
-// ids, nor items be claimed by others.
+// An item's id depends on its name under a secret of its agent, so that names cannot be guessed
+// from ids, nor items be claimed by others.
 ItemId item_id(const crypto::Key256& item_secret, std::string_view item_name);
 
 // The write-only credential.
@@ -41,7 +41,9 @@ struct AgentKeys {
   crypto::PublicKey vault_key{};
   crypto::PublicKey recovery_key{};
 
-  ItemId item_id(std::string_view item_name) const { return vault::item_id(item_secret, item_name); }
+  ItemId item_id(std::string_view item_name) const {
+    return vault::item_id(item_secret, item_name);
+  }
 
   Bytes encode() const;  // for the credential file; contains secrets
 };

@@ -103,16 +103,15 @@ Result<AgentRecord> open_agent_record(const VaultId& vault, const crypto::Key256
 RosterMembership seal_membership(const VaultId& vault, const crypto::Key256& roster_key,
                                  const RosterAgent& agent, const DomainId& domain,
                                  const crypto::Key256& agent_secret) {
-  return {domain, seal_field(roster_key, membership_associated(vault, agent, domain),
-                             agent_secret.view())};
+  return {domain,
+          seal_field(roster_key, membership_associated(vault, agent, domain), agent_secret.view())};
 }
 
 Result<crypto::Key256> open_membership(const VaultId& vault, const crypto::Key256& roster_key,
                                        const RosterAgent& agent,
                                        const RosterMembership& membership) {
-  TRY(Bytes plain,
-      open_field(roster_key, membership_associated(vault, agent, membership.domain),
-                 membership.sealed, "membership"));
+  TRY(Bytes plain, open_field(roster_key, membership_associated(vault, agent, membership.domain),
+                              membership.sealed, "membership"));
   if (plain.size() != 32) return Error{Errc::damaged, "sealed membership in the roster"};
   crypto::Key256 secret{ByteView(plain)};
   crypto::wipe(plain);
@@ -136,8 +135,8 @@ RosterAgent enrol_agent(const VaultSecret& secret, const VaultId& vault, const D
   agent.id = credential.agent;
   agent.signing_key = crypto::ed25519_public(credential.signing_seed);
   agent.enrolled_ns = now_ns;
-  agent.sealed = seal_agent_record(vault, secret.roster_key, agent,
-                                   {credential.name, credential.item_secret});
+  agent.sealed =
+      seal_agent_record(vault, secret.roster_key, agent, {credential.name, credential.item_secret});
   agent.memberships.push_back(
       seal_membership(vault, secret.roster_key, agent, domain.id, credential.agent_secret));
   return agent;

@@ -33,8 +33,12 @@ Error damaged(std::string_view reason) {
 
 }  // namespace
 
-void SegmentSealer::Free::operator()(ZSTD_CCtx_s* c) const { ZSTD_freeCCtx(c); }
-void SegmentSealer::Free::operator()(ZSTD_DCtx_s* c) const { ZSTD_freeDCtx(c); }
+void SegmentSealer::Free::operator()(ZSTD_CCtx_s* c) const {
+  ZSTD_freeCCtx(c);
+}
+void SegmentSealer::Free::operator()(ZSTD_DCtx_s* c) const {
+  ZSTD_freeDCtx(c);
+}
 
 SegmentSealer::SegmentSealer() : compressor_(ZSTD_createCCtx()), decompressor_(ZSTD_createDCtx()) {
   CHECK(compressor_ != nullptr && decompressor_ != nullptr);
@@ -125,9 +129,9 @@ Result<SegmentPlain> SegmentSealer::decrypt(const SessionKey& key, uint64_t coun
     return damaged("has an impossible size");
   }
   plain_.reset(stored.size() - crypto::kTagBytes);
-  const Status opened = crypto::aes256gcm_open(
-      key.segment_key(counter, refs, codec), kZeroNonce,
-      associated_data(key.context(), counter, codec, refs), stored, plain_.view());
+  const Status opened = crypto::aes256gcm_open(key.segment_key(counter, refs, codec), kZeroNonce,
+                                               associated_data(key.context(), counter, codec, refs),
+                                               stored, plain_.view());
   if (!opened.ok()) return damaged("does not authenticate");
   auto parsed = parse_segment_plain(plain_.view(), chunk_count);
   if (!parsed.ok()) return damaged("does not follow the format");

@@ -36,9 +36,9 @@ class SegmentSealer {
   // not shrink are stored raw. The result has been opened again and compared with the input.
   // Errors: Errc::crypto_library with the reason if that comparison fails: a fault of memory,
   // processor or library; nothing was stored.
-  Result<SealedSegment> seal(const SessionKey& key, uint64_t counter, std::span<const ChunkRef> refs,
-                             std::span<const uint32_t> lengths, ByteView chunks,
-                             const Compression& compression);
+  Result<SealedSegment> seal(const SessionKey& key, uint64_t counter,
+                             std::span<const ChunkRef> refs, std::span<const uint32_t> lengths,
+                             ByteView chunks, const Compression& compression);
 
   struct Opened {
     std::vector<uint32_t> lengths;

@@ -42,9 +42,9 @@ Result<SessionKey> SessionKey::recover(const VaultSecret& secret, const VaultId&
                                        const DomainId& domain, const KeyWrap& wrap,
                                        const crypto::Key256& agent_secret) {
   if (wrap.kem_id != crypto::kHpkeKemX25519) {
-    return Error{holdfast::Errc::unsupported,
-                 "session " + wrap.session.hex() + " uses a key encapsulation that this program "
-                 "does not know"};
+    return Error{holdfast::Errc::unsupported, "session " + wrap.session.hex() +
+                                                  " uses a key encapsulation that this program "
+                                                  "does not know"};
   }
   crypto::PublicKey enc;
   if (wrap.enc.size() != enc.size()) {

@@ -188,6 +188,8 @@ Result<VaultSecret> open_slot(const Slot& slot, std::string_view passphrase) {
   return secret;
 }
 
-bool looks_like_recovery_code(std::string_view text) { return !parse_code(text).empty(); }
+bool looks_like_recovery_code(std::string_view text) {
+  return !parse_code(text).empty();
+}
 
 }  // namespace holdfast::vault

@@ -37,8 +37,8 @@ Result<Slot> make_passphrase_slot(const VaultId& vault, const VaultSecret& secre
                                   int64_t now_ns);
 // Wraps it under 160 fresh random bits, returned in `code` as eight groups of four letters and
 // digits (Crockford's base 32).
-Slot make_recovery_code_slot(const VaultId& vault, const VaultSecret& secret, std::string_view label,
-                             int64_t now_ns, std::string& code);
+Slot make_recovery_code_slot(const VaultId& vault, const VaultSecret& secret,
+                             std::string_view label, int64_t now_ns, std::string& code);
 
 // Opens a slot with a passphrase, or with a recovery code as printed (case, spaces, dashes and the
 // letters O, I, L for 0 and 1 are forgiven).

@@ -75,8 +75,8 @@ Status LocalStore::write_object(const std::string& name, std::span<const ByteVie
     if (written.error().code != std::errc::io_error) break;
   }
   if (!written.ok()) return std::move(written).error().in("object " + name);
-  const Status renamed = existing == Existing::refuse ? fs_.rename_new(temporary, path)
-                                                      : fs_.rename(temporary, path);
+  const Status renamed =
+      existing == Existing::refuse ? fs_.rename_new(temporary, path) : fs_.rename(temporary, path);
   if (!renamed.ok()) {
     (void)fs_.remove(temporary);
     return Error(renamed.error()).in("object " + name);
@@ -204,6 +204,8 @@ Status LocalStore::remove(const std::string& name) {
   return fs_.sync_directory(io::parent_path(path));
 }
 
-Result<io::TimeNs> LocalStore::now_ns() { return fs_.now_ns(); }
+Result<io::TimeNs> LocalStore::now_ns() {
+  return fs_.now_ns();
+}
 
 }  // namespace holdfast::vault

@@ -1,10 +1,10 @@
 // A directory as a store. docs/formats/objects.md, "Directory".
 //
-// Objects are files below the directory at their names. put writes a temporary below tmp/, syncs it,
-// renames it into place and syncs the directory (and those that it had to create), so that a power
-// loss leaves nothing or the whole object. If a sync fails the temporary is given up and the object
-// written again from memory under another temporary name, because Linux reports a lost write once and
-// would then claim success.
+// Objects are files below the directory at their names. put writes a temporary below tmp/, syncs
+// it, renames it into place and syncs the directory (and those that it had to create), so that a
+// power loss leaves nothing or the whole object. If a sync fails the temporary is given up and the
+// object written again from memory under another temporary name, because Linux reports a lost write
+// once and would then claim success.
 #pragma once
 
 #include <map>

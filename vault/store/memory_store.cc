@@ -20,7 +20,9 @@ class MemoryView final : public ObjectView {
 
 }  // namespace
 
-MemoryStore::MemoryStore() { traits_.kind = "memory"; }
+MemoryStore::MemoryStore() {
+  traits_.kind = "memory";
+}
 
 Status MemoryStore::put(const std::string& name, std::span<const ByteView> parts) {
   auto bytes = joined(parts);
@@ -91,7 +93,9 @@ Status MemoryStore::remove(const std::string& name) {
   return {};
 }
 
-Result<io::TimeNs> MemoryStore::now_ns() { return io::posix_file_system().now_ns(); }
+Result<io::TimeNs> MemoryStore::now_ns() {
+  return io::posix_file_system().now_ns();
+}
 
 std::unique_ptr<MemoryStore> MemoryStore::copy() {
   auto out = std::make_unique<MemoryStore>();

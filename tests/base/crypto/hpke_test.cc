@@ -41,7 +41,9 @@ const Vector kVectors[] = {
       "8aff52b45a1be3a734bc7a41e20b4e055ad4c4d22104b0c20285a7c4302401cd"}},
 };
 
-Bytes hex(std::string_view text) { return from_hex(text).value(); }
+Bytes hex(std::string_view text) {
+  return from_hex(text).value();
+}
 
 PublicKey public_key(std::string_view text) {
   PublicKey out;

@@ -1,5 +1,5 @@
-// Known answers from the standards that define each primitive: a library, compiler or processor that
-// computes something else must not get as far as anybody's data.
+// Known answers from the standards that define each primitive: a library, compiler or processor
+// that computes something else must not get as far as anybody's data.
 
 #include <string_view>
 
@@ -14,8 +14,12 @@
 namespace holdfast::crypto {
 namespace {
 
-Bytes hex(std::string_view text) { return from_hex(text).value(); }
-Key256 key(std::string_view text) { return Key256(hex(text)); }
+Bytes hex(std::string_view text) {
+  return from_hex(text).value();
+}
+Key256 key(std::string_view text) {
+  return Key256(hex(text));
+}
 PublicKey public_key(std::string_view text) {
   PublicKey out;
   const Bytes raw = hex(text);
@@ -38,8 +42,8 @@ TEST(Sha256, Fips180) {
 TEST(HmacSha256, Rfc4231) {
   EXPECT_EQ(to_hex(HmacSha256(Bytes(20, 0x0b)).mac(as_bytes("Hi There"))),
             "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7");
-  EXPECT_EQ(to_hex(HmacSha256(as_bytes("Jefe")).mac({as_bytes("what do ya want "),
-                                                     as_bytes("for nothing?")})),
+  EXPECT_EQ(to_hex(HmacSha256(as_bytes("Jefe"))
+                       .mac({as_bytes("what do ya want "), as_bytes("for nothing?")})),
             "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
   // A key longer than a block.
   EXPECT_EQ(to_hex(HmacSha256(Bytes(131, 0xaa))
@@ -62,14 +66,16 @@ TEST(Aes256Gcm, TestCase16) {
   Nonce nonce;
   const Bytes iv = hex("cafebabefacedbaddecaf888");
   std::copy(iv.begin(), iv.end(), nonce.begin());
-  const Bytes plain = hex(
-      "d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e2449a6b5"
-      "25b16aedf5aa0de657ba637b39");
+  const Bytes plain =
+      hex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a721c3c0c95956809532fcf0e24"
+          "49a6b5"
+          "25b16aedf5aa0de657ba637b39");
   const Bytes aad = hex("feedfacedeadbeeffeedfacedeadbeefabaddad2");
   const Bytes sealed = aes256gcm_seal(k, nonce, aad, plain);
-  EXPECT_EQ(to_hex(sealed),
-            "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056"
-            "828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b");
+  EXPECT_EQ(
+      to_hex(sealed),
+      "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa8cb08e48590dbb3da7b08b1056"
+      "828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b");
   ASSIGN(const Bytes opened, aes256gcm_open(k, nonce, aad, sealed));
   EXPECT_EQ(opened, plain);
 
@@ -99,9 +105,9 @@ TEST(X25519, Rfc7748) {
 }
 
 TEST(X25519, RefusesPointsOfSmallOrder) {
-  EXPECT_ERROR(Errc::authentication_failed,
-               x25519(key("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"),
-                      PublicKey{}));
+  EXPECT_ERROR(
+      Errc::authentication_failed,
+      x25519(key("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb"), PublicKey{}));
 }
 
 TEST(Ed25519, Rfc8032Test2) {
@@ -110,9 +116,10 @@ TEST(Ed25519, Rfc8032Test2) {
       public_key("3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c");
   EXPECT_EQ(ed25519_public(seed), expected);
   const Signature signature = ed25519_sign(seed, hex("72"));
-  EXPECT_EQ(to_hex(signature),
-            "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f1"
-            "1d8c387b2eaeb4302aeeb00d291612bb0c00");
+  EXPECT_EQ(
+      to_hex(signature),
+      "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da085ac1e43e15996e458f3613d0f1"
+      "1d8c387b2eaeb4302aeeb00d291612bb0c00");
   EXPECT_TRUE(ed25519_verify(expected, hex("72"), signature));
   EXPECT_FALSE(ed25519_verify(expected, hex("73"), signature));
   EXPECT_FALSE(ed25519_verify(expected, hex("72"), Bytes(64)));
@@ -137,12 +144,11 @@ TEST(SipHash24, ReferenceVectors) {
   for (size_t i = 0; i < k.size(); ++i) k[i] = static_cast<uint8_t>(i);
   const SipKey sip = sip_key(k);
   Bytes message;
-  const uint64_t expected[] = {0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a,
-                               0x85676696d7fb7e2d, 0xcf2794e0277187b7, 0x18765564cd99a68d,
-                               0xcbc9466e58fee3ce, 0xab0200f58b01d137, 0x93f5f5799a932462,
-                               0x9e0082df0ba9e4b0, 0x7a5dbbc594ddb9f3, 0xf4b32f46226bada7,
-                               0x751e8fbc860ee5fb, 0x14ea5627c0843d90, 0xf723ca908e7af2ee,
-                               0xa129ca6149be45e5};
+  const uint64_t expected[] = {
+      0x726fdb47dd0e0e31, 0x74f839c593dc67fd, 0x0d6c8009d9a94f5a, 0x85676696d7fb7e2d,
+      0xcf2794e0277187b7, 0x18765564cd99a68d, 0xcbc9466e58fee3ce, 0xab0200f58b01d137,
+      0x93f5f5799a932462, 0x9e0082df0ba9e4b0, 0x7a5dbbc594ddb9f3, 0xf4b32f46226bada7,
+      0x751e8fbc860ee5fb, 0x14ea5627c0843d90, 0xf723ca908e7af2ee, 0xa129ca6149be45e5};
   for (const uint64_t want : expected) {
     EXPECT_EQ(siphash24(sip, message), want) << message.size();
     message.push_back(static_cast<uint8_t>(message.size()));

@@ -1,5 +1,5 @@
-// Contract of FileSystem, on the kernel's and on the simulated one; then what only the simulation can
-// show: that it loses what was not synced, and nothing else.
+// Contract of FileSystem, on the kernel's and on the simulated one; then what only the simulation
+// can show: that it loses what was not synced, and nothing else.
 
 #include "base/io/file_system.h"
 

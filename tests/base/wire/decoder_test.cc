@@ -1,5 +1,5 @@
-// Goal: whatever the encoder writes comes back; whatever else is given fails without reading past the
-// end, without taking memory for counts that cannot be true, and stays failed.
+// Goal: whatever the encoder writes comes back; whatever else is given fails without reading past
+// the end, without taking memory for counts that cannot be true, and stays failed.
 
 #include "base/wire/decoder.h"
 
@@ -40,7 +40,8 @@ TEST(Wire, IsLittleEndian) {
 
 TEST(Wire, VarintsRoundTripAtEveryLength) {
   for (int shift = 0; shift < 64; ++shift) {
-    for (const uint64_t v : {uint64_t{1} << shift, (uint64_t{1} << shift) - 1, ~uint64_t{0} >> shift}) {
+    for (const uint64_t v :
+         {uint64_t{1} << shift, (uint64_t{1} << shift) - 1, ~uint64_t{0} >> shift}) {
       Encoder out;
       out.varint(v);
       out.signed_varint(static_cast<int64_t>(v));
@@ -97,13 +98,27 @@ TEST(Wire, RandomBytesNeverReadPastTheEnd) {
     Decoder in(bytes, "random");
     for (int i = 0; i < 40; ++i) {
       switch (random() % 7) {
-        case 0: in.u8(); break;
-        case 1: in.u32(); break;
-        case 2: in.varint(); break;
-        case 3: in.block(random() % 50); break;
-        case 4: in.raw(random() % 50); break;
-        case 5: in.count(random(), 1 + random() % 8); break;
-        default: in.array<16>(); break;
+        case 0:
+          in.u8();
+          break;
+        case 1:
+          in.u32();
+          break;
+        case 2:
+          in.varint();
+          break;
+        case 3:
+          in.block(random() % 50);
+          break;
+        case 4:
+          in.raw(random() % 50);
+          break;
+        case 5:
+          in.count(random(), 1 + random() % 8);
+          break;
+        default:
+          in.array<16>();
+          break;
       }
     }
   }

@@ -1,6 +1,6 @@
 // A backup session on a directory store whose disk loses power: before every single operation, with
-// several outcomes for what was not synced. What was reported as committed reads back byte for byte,
-// the check is clean of it, and the next session works.
+// several outcomes for what was not synced. What was reported as committed reads back byte for
+// byte, the check is clean of it, and the next session works.
 
 #include "tests/support/sim_disk.h"
 #include "tests/support/test_vault.h"
@@ -9,11 +9,12 @@
 namespace holdfast::vault {
 namespace {
 
-using testing::TestFile;
 using testing::random_bytes;
+using testing::TestFile;
 
 TEST(PowerCut, AtEveryDiskOperationOfASession) {
-  const std::vector<TestFile> before{{"a", random_bytes(1, 20'000)}, {"b", random_bytes(2, 300'000)}};
+  const std::vector<TestFile> before{{"a", random_bytes(1, 20'000)},
+                                     {"b", random_bytes(2, 300'000)}};
   std::vector<TestFile> after = before;
   after.push_back({"c", random_bytes(3, 40'000)});
   uint64_t cuts = 0;

@@ -12,8 +12,8 @@
 namespace holdfast::vault {
 namespace {
 
-using testing::TestFile;
 using testing::random_bytes;
+using testing::TestFile;
 
 struct SessionTest : ::testing::Test {
   MemoryStore store;
@@ -120,8 +120,8 @@ TEST_F(SessionTest, BeginsBeforeItLooksAtTheCondemnedList) {
   ASSERT_OK(testing::write_point(spy, vault, more, request(base_of(first))));
   // Consecutive duplicates aside.
   order.erase(std::unique(order.begin(), order.end()), order.end());
-  const std::vector<std::string> expected{"begin", "condemned", "base", "tombstones", "pack",
-                                          "index", "manifest", "tombstones", "end"};
+  const std::vector<std::string> expected{"begin", "condemned", "base",       "tombstones", "pack",
+                                          "index", "manifest",  "tombstones", "end"};
   // look_at_points and check_base both read the previous manifest; the base's own tombstones are
   // looked for before anything is stored.
   EXPECT_EQ(order, expected);
@@ -178,8 +178,8 @@ TEST_F(SessionTest, ATombstoneAtCommitLeadsToASuccessorThatHoldsEverything) {
   more.push_back({"e", random_bytes(3, 700'000)});
   const auto session = begin(request());
   ASSIGN(const ChunkId root, testing::store_files(*session, more));
-  // The collector condemned what the session relies on after the session looked, waited in vain, and
-  // gave it up.
+  // The collector condemned what the session relies on after the session looked, waited in vain,
+  // and gave it up.
   const SessionId old = session->id();
   const RunId run = condemn_all();
   put_tombstone(old, run);
@@ -470,7 +470,8 @@ TEST_F(SessionTest, ManyChunksSpillTheirIndexAndAreStillFoundOnce) {
   small.index_entries_max = 50;
   std::vector<TestFile> many;
   for (int i = 0; i < 400; ++i) {
-    many.push_back({"f" + std::to_string(1000 + i), random_bytes(static_cast<uint64_t>(i % 300), 5000)});
+    many.push_back(
+        {"f" + std::to_string(1000 + i), random_bytes(static_cast<uint64_t>(i % 300), 5000)});
   }
   ASSIGN(auto session, testing::begin_session(store, vault, request(), small));
   // Packs close by size; force them to close early by storing in several rounds.
@@ -490,8 +491,8 @@ TEST_F(SessionTest, ManyChunksSpillTheirIndexAndAreStillFoundOnce) {
   expect_clean();
 }
 
-// The store fails at every operation of a session in turn, before or after the effect. An error that
-// is reported leaves earlier points whole; a success is one; and the next session works.
+// The store fails at every operation of a session in turn, before or after the effect. An error
+// that is reported leaves earlier points whole; a success is one; and the next session works.
 TEST_F(SessionTest, EveryStoreOperationMayFail) {
   ASSIGN(const auto first, testing::write_point(store, vault, files));
   std::vector<TestFile> more = files;
@@ -515,7 +516,8 @@ TEST_F(SessionTest, EveryStoreOperationMayFail) {
         ++faults;
         SCOPED_TRACE((killed ? "killed at " : "failed at ") + std::to_string(n) +
                      (after ? " after its effect" : ""));
-        const auto readable = [&](const testing::WrittenPoint& p, const std::vector<TestFile>& all) {
+        const auto readable = [&](const testing::WrittenPoint& p,
+                                  const std::vector<TestFile>& all) {
           EXPECT_OK(testing::expect_files(*copy, vault, p.root, vault.keys.domain.id, all));
         };
         if (written.ok()) readable(*written, more);

@@ -1,6 +1,6 @@
-// An adversary with the store in hand: flips bits, cuts, removes, swaps and retypes objects and parts
-// of packs, with every hash that needs no key made right again. Nothing wrong may ever be read; what
-// is damaged is named, and nothing else is affected.
+// An adversary with the store in hand: flips bits, cuts, removes, swaps and retypes objects and
+// parts of packs, with every hash that needs no key made right again. Nothing wrong may ever be
+// read; what is damaged is named, and nothing else is affected.
 
 #include <map>
 #include <random>
@@ -15,8 +15,8 @@
 namespace holdfast::vault {
 namespace {
 
-using testing::TestFile;
 using testing::random_bytes;
+using testing::TestFile;
 
 struct TamperTest : ::testing::Test {
   MemoryStore store;
@@ -183,7 +183,8 @@ TEST_F(TamperTest, ReorderedSegmentsAreStillRightOrRefused) {
   auto [name, footer] = pack_of_kind(PackKind::data);
   const Bytes pack = get(store, name);
   ASSERT_GE(footer.segments.size(), 2u);
-  // Moves the first segment behind the others, with a footer that says so: nothing depends on place.
+  // Moves the first segment behind the others, with a footer that says so: nothing depends on
+  // place.
   Bytes body = to_bytes(as_bytes(kPackMagic));
   PackFooter moved = footer;
   std::rotate(moved.segments.begin(), moved.segments.begin() + 1, moved.segments.end());
@@ -244,7 +245,8 @@ TEST_F(TamperTest, AForgedSessionIsRefused) {
   EXPECT_ERROR(Errc::damaged, read_all(store));
 }
 
-// A compromised agent of the same domain can add a pack that claims ids of old chunks; the id tells.
+// A compromised agent of the same domain can add a pack that claims ids of old chunks; the id
+// tells.
 TEST_F(TamperTest, APoisonedCopyIsPassedOver) {
   SessionRequest request;
   request.item = vault.item;

@@ -53,8 +53,8 @@ TEST_F(TrustTest, SealedFieldsCannotBeExchanged) {
   ASSIGN(const OpenRoster open, open_roster(store, vault.description, vault.secret));
   Roster roster = open.clear;
   std::swap(roster.agents[0].sealed, roster.agents[1].sealed);
-  EXPECT_ERROR(Errc::damaged, open_agent_record(roster.vault, vault.secret.roster_key,
-                                                roster.agents[0]));
+  EXPECT_ERROR(Errc::damaged,
+               open_agent_record(roster.vault, vault.secret.roster_key, roster.agents[0]));
   std::swap(roster.agents[0].memberships[0].sealed, roster.agents[1].memberships[0].sealed);
   EXPECT_ERROR(Errc::damaged, open_membership(roster.vault, vault.secret.roster_key,
                                               roster.agents[0], roster.agents[0].memberships[0]));
@@ -145,16 +145,15 @@ TEST_F(RotationTest, ANewRecoveryKeyTakesOverAndOldPointsStayReadable) {
   ASSIGN(const auto after, testing::write_files(*session2, more));
 
   ASSIGN(const auto reader, vault->open_reader(fresh.secret));
-  ASSIGN(DomainReader* domain, reader->domain(keys.domain.id));
+  ASSIGN(DomainReader * domain, reader->domain(keys.domain.id));
   ASSERT_OK(find_entry(*domain, before.root, "a"));
   ASSERT_OK(find_entry(*domain, after.root, "b"));
   // Whoever kept the old secret opens nothing that came later.
   EXPECT_ERROR(Errc::key_not_trusted, vault->open_reader(old.secret));
   ASSIGN(const SessionBegin begin,
          decode_session_begin(*store->get(session_begin_name(session2->id()), 10'000)));
-  EXPECT_ERROR(Errc::key_not_trusted,
-               SessionKey::recover(old.secret, vault->id(), keys.domain.id, begin.wrap,
-                                   updated.agent_secret));
+  EXPECT_ERROR(Errc::key_not_trusted, SessionKey::recover(old.secret, vault->id(), keys.domain.id,
+                                                          begin.wrap, updated.agent_secret));
 }
 
 TEST_F(RotationTest, ARecoveryRotationThatStopsAnywhereLeavesAVaultThatOpens) {

@@ -80,7 +80,8 @@ Entry random_entry(std::mt19937_64& random, const std::string& key) {
   e.inconsistent = random() % 16 == 0;
   e.has_links = random() % 16 == 0;
   if (random() % 8 == 0) e.xattrs.push_back({"user.x", Bytes(random() % 100, 1)});
-  if (e.xattrs.empty() && random() % 32 == 0) e.xattr_chunks = {random_id(random), random_id(random)};
+  if (e.xattrs.empty() && random() % 32 == 0)
+    e.xattr_chunks = {random_id(random), random_id(random)};
   if (random() % 16 == 0 && !key.empty()) e.link_to = "";
   switch (e.type) {
     case EntryType::file: {
@@ -98,13 +99,16 @@ Entry random_entry(std::mt19937_64& random, const std::string& key) {
       }
       break;
     }
-    case EntryType::symlink: e.symlink_target = random_name(random); break;
+    case EntryType::symlink:
+      e.symlink_target = random_name(random);
+      break;
     case EntryType::char_device:
     case EntryType::block_device:
       e.device_major = static_cast<uint32_t>(random());
       e.device_minor = static_cast<uint32_t>(random());
       break;
-    default: break;
+    default:
+      break;
   }
   return e;
 }
@@ -114,7 +118,8 @@ Model random_model(std::mt19937_64& random, size_t n) {
   std::vector<std::string> keys{""};
   while (model.size() < n) {
     const std::string& parent = keys[random() % keys.size()];
-    const std::string key = parent.empty() ? random_name(random) : parent + "/" + random_name(random);
+    const std::string key =
+        parent.empty() ? random_name(random) : parent + "/" + random_name(random);
     if (key.size() < 200) keys.push_back(key);
     model[key] = random_entry(random, key);
   }
@@ -141,7 +146,8 @@ TEST(CompareKeys, PutsSubTreesTogether) {
 }
 
 TEST(ValidKey, RefusesWhatCouldLeaveATree) {
-  for (const char* good : {"", "a", "a/b", "...", "a/.b", "\xff/\n"}) EXPECT_TRUE(is_valid_key(good));
+  for (const char* good : {"", "a", "a/b", "...", "a/.b", "\xff/\n"})
+    EXPECT_TRUE(is_valid_key(good));
   for (const char* bad : {"/", "/a", "a/", "a//b", ".", "..", "a/..", "../a", "a/./b"}) {
     EXPECT_FALSE(is_valid_key(bad)) << bad;
   }
@@ -265,8 +271,12 @@ TEST(DiffMaps, ReportsExactlyTheDifferencesAndSkipsTheRest) {
       std::advance(it, random() % after.size());
       expected.insert(it->first);
       switch (random() % 3) {
-        case 0: it->second.mode ^= 1; break;
-        case 1: after.erase(it); break;
+        case 0:
+          it->second.mode ^= 1;
+          break;
+        case 1:
+          after.erase(it);
+          break;
         default: {
           const std::string added = it->first + "+";
           expected.erase(it->first);

@@ -1,5 +1,5 @@
-// Small objects: each decodes to what was encoded; with any byte changed or cut off it is refused, by
-// the decoder or by its signature, tag or digest; and none passes for another kind.
+// Small objects: each decodes to what was encoded; with any byte changed or cut off it is refused,
+// by the decoder or by its signature, tag or digest; and none passes for another kind.
 
 #include <functional>
 
@@ -20,8 +20,8 @@ const crypto::Key256 kSeed = crypto::random_secret<32>();
 const crypto::PublicKey kKey = crypto::ed25519_public(kSeed);
 
 KeyWrap sample_wrap() {
-  return {SessionId::random(), AgentId::random(), ItemId::random(), 0, crypto::kHpkeKemX25519,
-          Bytes(32, 1)};
+  return {SessionId::random(),    AgentId::random(), ItemId::random(), 0,
+          crypto::kHpkeKemX25519, Bytes(32, 1)};
 }
 
 struct Sample {
@@ -50,8 +50,8 @@ std::vector<Sample> samples() {
   agent.sealed = Bytes(70, 3);
   agent.memberships.push_back({roster.domains[0].id, Bytes(60, 4)});
   roster.agents.push_back(agent);
-  out.push_back({"roster", roster.encode(kSeed),
-                 [](ByteView b) { return decode_roster(b, kKey).ok(); }});
+  out.push_back(
+      {"roster", roster.encode(kSeed), [](ByteView b) { return decode_roster(b, kKey).ok(); }});
   Succession succession;
   succession.generation = 1;
   succession.old_vault_key = kKey;
@@ -132,8 +132,8 @@ TEST(SmallObjects, NoKindPassesForAnother) {
   }
 }
 
-// A signature covers the magic, so a body cannot be moved under another one even by its signer's own
-// other signatures.
+// A signature covers the magic, so a body cannot be moved under another one even by its signer's
+// own other signatures.
 TEST(SmallObjects, ASignatureHoldsForOneKindOnly) {
   const auto all = samples();
   for (const Sample& a : all) {

@@ -1,6 +1,7 @@
-// Goal: a footer decodes to what was encoded, and no other bytes decode to a footer that contradicts
-// the pack or a limit. Method: round trips, every truncation, and every single-bit change, which must
-// either fail or give a footer that differs (its hash then is not the pack's name).
+// Goal: a footer decodes to what was encoded, and no other bytes decode to a footer that
+// contradicts the pack or a limit. Method: round trips, every truncation, and every single-bit
+// change, which must either fail or give a footer that differs (its hash then is not the pack's
+// name).
 
 #include "vault/format/pack.h"
 
@@ -57,9 +58,8 @@ TEST(PackFooter, RoundTrips) {
     EXPECT_EQ(back.chunk_kinds, f.chunk_kinds);
     EXPECT_EQ(back.edge_counts, f.edge_counts);
     EXPECT_EQ(back.encode(), encoded);
-    ASSIGN(const uint32_t size,
-           footer_bytes_from_tail(ByteView(encoded).last(kFooterTailBytes),
-                                  pack_bytes_of(f, encoded)));
+    ASSIGN(const uint32_t size, footer_bytes_from_tail(ByteView(encoded).last(kFooterTailBytes),
+                                                       pack_bytes_of(f, encoded)));
     EXPECT_EQ(size, encoded.size());
   }
 }

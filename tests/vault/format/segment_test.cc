@@ -41,8 +41,7 @@ TEST(SegmentPlain, RefusesEveryContradiction) {
   padded.back() = 1;
   EXPECT_ERROR(holdfast::Errc::malformed, parse_segment_plain(padded, 2));
   EXPECT_ERROR(holdfast::Errc::malformed, parse_segment_plain(plain_of(0, {}, 0, 0), 100'000));
-  EXPECT_ERROR(holdfast::Errc::malformed,
-               parse_segment_plain(plain_of(1, {0xffffffff}, 1, 0), 1));
+  EXPECT_ERROR(holdfast::Errc::malformed, parse_segment_plain(plain_of(1, {0xffffffff}, 1, 0), 1));
   EXPECT_ERROR(holdfast::Errc::malformed,
                parse_segment_plain(plain_of(1, std::vector<uint32_t>(2, kChunkBytesMax), 1, 0), 2));
   EXPECT_ERROR(holdfast::Errc::malformed, parse_segment_plain(Bytes(3), 0));

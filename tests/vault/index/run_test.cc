@@ -1,5 +1,5 @@
-// Goal: a run finds every chunk put into it and hardly any other; and no damage makes it crash or read
-// outside itself. What a damaged run claims is confirmed elsewhere (see session_test).
+// Goal: a run finds every chunk put into it and hardly any other; and no damage makes it crash or
+// read outside itself. What a damaged run claims is confirmed elsewhere (see session_test).
 
 #include "vault/index/run.h"
 
@@ -67,9 +67,9 @@ TEST(IndexRun, FindsEveryChunkAndFewOthers) {
         std::vector<ChunkLocation> found;
         run.find(f.chunk_ids[i], found);
         ASSERT_EQ(found.size(), 1u);
-        EXPECT_EQ(found[0], (ChunkLocation{static_cast<uint32_t>(p),
-                                           static_cast<uint16_t>(i / chunks),
-                                           static_cast<uint16_t>(i % chunks)}));
+        EXPECT_EQ(found[0],
+                  (ChunkLocation{static_cast<uint32_t>(p), static_cast<uint16_t>(i / chunks),
+                                 static_cast<uint16_t>(i % chunks)}));
       }
     }
     for (int i = 0; i < 1000; ++i) {

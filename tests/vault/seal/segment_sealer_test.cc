@@ -26,11 +26,11 @@ TEST_F(SealerTest, OpensToWhatWasSealedWithTheRecoveredKey) {
   ASSIGN(const SealedSegment sealed, sealer.seal(key, 7, refs, lengths, chunks, {1}));
   EXPECT_EQ(sealed.codec, Codec::zstd);
   EXPECT_LT(sealed.stored.size(), 2000u);
-  ASSIGN(const SessionKey again, SessionKey::recover(vault.secret, vault.keys.vault,
-                                                     vault.keys.domain.id, wrap,
-                                                     vault.keys.agent_secret));
-  ASSIGN(const auto opened, sealer.open(again, 7, sealed.codec, refs_hash(refs), 3,
-                                        sealed.stored.view()));
+  ASSIGN(const SessionKey again,
+         SessionKey::recover(vault.secret, vault.keys.vault, vault.keys.domain.id, wrap,
+                             vault.keys.agent_secret));
+  ASSIGN(const auto opened,
+         sealer.open(again, 7, sealed.codec, refs_hash(refs), 3, sealed.stored.view()));
   EXPECT_EQ(opened.lengths, lengths);
   EXPECT_TRUE(equal(opened.chunks.view(), chunks));
 }
@@ -40,8 +40,8 @@ TEST_F(SealerTest, StoresWhatDoesNotShrinkAsItIs) {
   for (const int level : {0, 1, 9}) {
     ASSIGN(const SealedSegment sealed, sealer.seal(key, 1, refs, lengths, noise, {level}));
     EXPECT_EQ(sealed.codec, Codec::raw);
-    ASSIGN(const auto opened, sealer.open(key, 1, Codec::raw, refs_hash(refs), 3,
-                                          sealed.stored.view()));
+    ASSIGN(const auto opened,
+           sealer.open(key, 1, Codec::raw, refs_hash(refs), 3, sealed.stored.view()));
     EXPECT_TRUE(equal(opened.chunks.view(), noise));
   }
 }
@@ -75,11 +75,11 @@ TEST_F(SealerTest, ASessionWithoutTheAgentSecretOpensNothing) {
   KeyWrap forged_wrap;
   ASSIGN(const SessionKey forged, SessionKey::create(forger, context, forged_wrap));
   ASSIGN(const SealedSegment sealed, sealer.seal(forged, 0, refs, lengths, chunks, {1}));
-  ASSIGN(const SessionKey derived, SessionKey::recover(vault.secret, vault.keys.vault,
-                                                       vault.keys.domain.id, forged_wrap,
-                                                       vault.keys.agent_secret));
-  EXPECT_ERROR(Errc::damaged, sealer.open(derived, 0, sealed.codec, refs_hash(refs), 3,
-                                          sealed.stored.view()));
+  ASSIGN(const SessionKey derived,
+         SessionKey::recover(vault.secret, vault.keys.vault, vault.keys.domain.id, forged_wrap,
+                             vault.keys.agent_secret));
+  EXPECT_ERROR(Errc::damaged,
+               sealer.open(derived, 0, sealed.codec, refs_hash(refs), 3, sealed.stored.view()));
 }
 
 // A machine resumed twice from one snapshot repeats counters; keys must differ where content does.
@@ -108,9 +108,9 @@ TEST_F(SealerTest, RefusesAnUnknownKemAndGeneration) {
                                    vault.keys.agent_secret));
   odd = wrap;
   odd.enc.resize(31);
-  EXPECT_ERROR(Errc::damaged, SessionKey::recover(vault.secret, vault.keys.vault,
-                                                  vault.keys.domain.id, odd,
-                                                  vault.keys.agent_secret));
+  EXPECT_ERROR(Errc::damaged,
+               SessionKey::recover(vault.secret, vault.keys.vault, vault.keys.domain.id, odd,
+                                   vault.keys.agent_secret));
 }
 
 TEST_F(SealerTest, BodiesAreBoundToTheirManifest) {

@@ -1,7 +1,6 @@
-#include "vault/seal/vault_secret.h"
-
 #include "tests/support/expect.h"
 #include "vault/errc.h"
+#include "vault/seal/vault_secret.h"
 
 namespace holdfast::vault {
 namespace {

@@ -34,7 +34,8 @@ TEST(LocalStore, ReportedMeansDurableAtEveryPowerCut) {
       auto store = LocalStore::create(disk, "/vault").value();
       disk.cut_power_at(disk.operations() + cut);
       const bool first_reported = store->put("packs/s/1", first).ok();
-      const bool second_reported = first_reported && store->put_if_absent("points/i/1", second).ok();
+      const bool second_reported =
+          first_reported && store->put_if_absent("points/i/1", second).ok();
       ran_through = disk.has_power();
       disk.reboot(outcome);
       ++cuts;
@@ -58,8 +59,9 @@ TEST(LocalStore, ReportedMeansDurableAtEveryPowerCut) {
   EXPECT_GT(cuts, 100u);
 }
 
-// Every operation of a put fails once, before or after its effect, with every error that disks give.
-// A put that reports success has put; one that does not has left no temporary and no half object.
+// Every operation of a put fails once, before or after its effect, with every error that disks
+// give. A put that reports success has put; one that does not has left no temporary and no half
+// object.
 TEST(LocalStore, EveryErrorIsReportedAndLeavesNoTrace) {
   const Bytes content(5'000, 'c');
   for (const std::errc code : {std::errc::io_error, std::errc::no_space_on_device,
@@ -78,10 +80,11 @@ TEST(LocalStore, EveryErrorIsReportedAndLeavesNoTrace) {
         if (put.ok()) {
           ASSIGN(const Bytes got, store->get("packs/s/1", 1 << 20));
           EXPECT_EQ(got, content);
-          // A success in spite of an I/O error means that the object was written again: also the new
-          // one must be durable.
+          // A success in spite of an I/O error means that the object was written again: also the
+          // new one must be durable.
           disk.reboot(7);
-          ASSIGN(const Bytes kept, LocalStore::open(disk, "/vault").value()->get("packs/s/1", 1 << 20));
+          ASSIGN(const Bytes kept,
+                 LocalStore::open(disk, "/vault").value()->get("packs/s/1", 1 << 20));
           EXPECT_EQ(kept, content);
         } else {
           const auto got = store->get("packs/s/1", 1 << 20);

@@ -96,7 +96,8 @@ TYPED_TEST(StoreContract, AbsenceIsOneError) {
 
 TYPED_TEST(StoreContract, ListsByPrefixInOrder) {
   Store& s = this->store_;
-  for (const char* name : {"p/b", "p/a/2", "p/a/1", "q/z", "p2/x"}) ASSERT_OK(s.put(name, as_bytes(name)));
+  for (const char* name : {"p/b", "p/a/2", "p/a/1", "q/z", "p2/x"})
+    ASSERT_OK(s.put(name, as_bytes(name)));
   const auto names = [&](const std::string& prefix) {
     std::vector<std::string> out;
     auto listed = s.list(prefix);
