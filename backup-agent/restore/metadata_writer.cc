@@ -21,6 +21,15 @@ namespace {
 // Flags that make an object refuse further changes: set last, and cleared before changing it again.
 constexpr uint32_t kProtectingFlags = 0x00000010 | 0x00000020;  // immutable, append
 
+// Sets those flags that Holdfast keeps and leaves the others, which describe how the file system
+// stores the object (ext4 would rebuild a file whose extents flag is missing). False with errno set.
+bool set_attributes(int fd, uint32_t wanted) {
+  int now = 0;
+  if (::ioctl(fd, FS_IOC_GETFLAGS, &now) != 0) return false;
+  int flags = static_cast<int>((static_cast<uint32_t>(now) & ~kAttributesKept) | wanted);
+  return flags == now || ::ioctl(fd, FS_IOC_SETFLAGS, &flags) == 0;
+}
+
 std::vector<char> lookup_room() {
   return std::vector<char>(64 * 1024);
 }
@@ -85,6 +94,19 @@ std::vector<std::string> RefusedMetadata::report() const {
   return lines;
 }
 
+ProtectionLifted::ProtectionLifted(int directory_fd, const std::string& name)
+    : fd_(::openat(directory_fd, name.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)) {
+  if (!fd_) return;
+  const uint32_t now = read_attributes(fd_.get());
+  if ((now & kProtectingFlags) != 0 && set_attributes(fd_.get(), now & ~kProtectingFlags)) {
+    flags_ = now;
+  }
+}
+
+ProtectionLifted::~ProtectionLifted() {
+  if (flags_ != 0) (void)set_attributes(fd_.get(), flags_);
+}
+
 uint32_t OwnerLookup::uid(const vault::Entry& entry) {
   if (!by_name_ || entry.user.empty()) return entry.uid;
   const std::lock_guard lock(mutex_);
@@ -120,12 +142,10 @@ Status MetadataWriter::apply(int fd, const vault::Entry& entry,
   if (!fresh) {
     flags_now = read_attributes(fd);
     if ((flags_now & kProtectingFlags) != 0) {
-      int cleared = static_cast<int>(flags_now & ~kProtectingFlags);
-      if (::ioctl(fd, FS_IOC_SETFLAGS, &cleared) != 0 &&
-          !refused(errno, "protecting flags", path)) {
+      flags_now &= ~kProtectingFlags;
+      if (!set_attributes(fd, flags_now) && !refused(errno, "protecting flags", path)) {
         return errno_error(path);
       }
-      flags_now &= ~kProtectingFlags;
     }
   }
   const uint32_t uid = owners_.uid(entry);
@@ -159,11 +179,9 @@ Status MetadataWriter::apply(int fd, const vault::Entry& entry,
   if (::futimens(fd, times) != 0 && !refused(errno, "time", path)) {
     return errno_error("time of " + path);
   }
-  if (entry.attributes != flags_now) {
-    int flags = static_cast<int>(entry.attributes);
-    if (::ioctl(fd, FS_IOC_SETFLAGS, &flags) != 0 && !refused(errno, "inode flags", path)) {
-      return errno_error("inode flags of " + path);
-    }
+  if (entry.attributes != flags_now && !set_attributes(fd, entry.attributes) &&
+      !refused(errno, "inode flags", path)) {
+    return errno_error("inode flags of " + path);
   }
   return {};
 }

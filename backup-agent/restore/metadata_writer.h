@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/io/fd.h"
 #include "vault/format/entry.h"
 
 namespace holdfast::backup_agent {
@@ -51,6 +52,20 @@ class OwnerLookup {
   std::mutex mutex_;
   std::map<std::string, std::optional<uint32_t>> users_;
   std::map<std::string, std::optional<uint32_t>> groups_;
+};
+
+// While it lives, the immutable and append-only flags of an object are off, if it has them and this
+// process may.
+class ProtectionLifted {
+ public:
+  ProtectionLifted(int directory_fd, const std::string& name);
+  ~ProtectionLifted();
+  ProtectionLifted(const ProtectionLifted&) = delete;
+  ProtectionLifted& operator=(const ProtectionLifted&) = delete;
+
+ private:
+  io::Fd fd_;
+  uint32_t flags_ = 0;
 };
 
 class MetadataWriter {

@@ -318,9 +318,14 @@ void Planner::make_link(const PendingLink& link) {
         return errno_error("");
       }
     }
-    if (::linkat(from->get(), object.name.c_str(), to->get(), link.name.c_str(), 0) != 0) {
-      return errno_error("");
-    }
+    const auto make_name = [&] {
+      return ::linkat(from->get(), object.name.c_str(), to->get(), link.name.c_str(), 0) == 0;
+    };
+    if (make_name()) return {};
+    if (errno != EPERM || !object.file) return errno_error("");
+    // It has its immutable flag already, and may not get names any more.
+    const ProtectionLifted lifted(from->get(), object.name);
+    if (!make_name()) return errno_error("");
     return {};
   };
   if (const Status made = make(); !made.ok()) {
