@@ -58,9 +58,7 @@ Result<OpenPoint> TestAgent::open_point(uint64_t sequence, vault::Store* store) 
   TRY(out.reader, vault::VaultReader::open(store != nullptr ? *store : store_, vault_.description,
                                            vault_.secret));
   TRY(vault::PointList list, out.reader->points());
-  if (!list.defects.empty()) {
-    return Error{vault::Errc::damaged, list.defects[0].name + ": " + list.defects[0].reason};
-  }
+  out.defects = std::move(list.defects);
   for (vault::RecoveryPoint& p : list.points) {
     if (sequence == 0 || p.manifest.sequence == sequence) out.point = std::move(p);
   }

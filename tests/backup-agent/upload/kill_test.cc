@@ -1,0 +1,168 @@
+// The agent is killed at every single operation on the store, before and after the operation takes
+// effect. Fault model: from that operation on nothing reaches the store; what the agent has on its
+// own disk is either what it had at that moment (kill -9) or what it wrote while it gave up (the
+// store was unreachable). Afterwards: every point that counts restores byte for byte, the check is
+// clean, the next backup works and stores nothing that it knew to be stored.
+
+#include "tests/support/faulty_store.h"
+#include "tests/support/test_agent.h"
+#include "vault/format/object_names.h"
+
+namespace holdfast::backup_agent {
+namespace {
+
+using testing::random_bytes;
+using testing::write_file;
+using Tree = std::map<std::string, std::string>;
+
+struct Killed : testing::AgentTest {
+  // What the tree was at each point; a point that no backup reported counts as the last.
+  std::vector<Tree> trees;
+
+  void make_first_tree() {
+    write_file(agent.source("a"), random_bytes(1, 600'000));
+    for (int i = 0; i < 30; ++i) {
+      write_file(agent.source("d/" + std::to_string(i)),
+                 random_bytes(static_cast<uint64_t>(i) + 2, 3000));
+    }
+    testing::make_hard_link(agent.source("d/3"), agent.source("e"));
+    testing::let_clock_tick();
+    trees.push_back(testing::describe_tree(agent.source()));
+  }
+  void change_tree() {
+    write_file(agent.source("d/7"), random_bytes(100, 5000));
+    write_file(agent.source("f/new"), random_bytes(101, 500'000));
+    testing::remove_all(agent.source("d/8"));
+    testing::let_clock_tick();
+    trees.push_back(testing::describe_tree(agent.source()));
+  }
+  void expect_points_right(vault::Store& in) {
+    ASSIGN(const auto reader, vault::VaultReader::open(in, vault.description, vault.secret));
+    ASSIGN(const vault::PointList points, reader->points());
+    EXPECT_TRUE(points.defects.empty()) << points.defects[0].name << points.defects[0].reason;
+    for (const vault::RecoveryPoint& p : points.points) {
+      testing::remove_all(agent.target());
+      ASSIGN(const RestoreReport report, agent.restore({}, p.manifest.sequence, &in));
+      EXPECT_EQ(report.problem_count, 0u);
+      EXPECT_EQ(testing::describe_tree(agent.target()),
+                trees[std::min<size_t>(p.manifest.sequence, trees.size()) - 1]);
+    }
+    ASSIGN(const vault::CheckReport check, testing::full_check(in, vault));
+    for (const auto& f : check.damage) ADD_FAILURE() << f.object << ": " << f.what;
+    EXPECT_TRUE(check.points.empty());
+  }
+
+  // Runs the backup from the state "start" until one runs through. Returns the number of kills.
+  uint64_t kill_everywhere() {
+    agent.save_memory("start");
+    const auto start = store.copy();
+    uint64_t kills = 0;
+    for (uint64_t n = 0;; ++n) {
+      for (const bool after_effect : {false, true}) {
+        for (const bool hard : {false, true}) {
+          SCOPED_TRACE("operation " + std::to_string(n) + (after_effect ? " after" : " before") +
+                       (hard ? ", killed" : ", cut off"));
+          const auto here = start->copy();
+          agent.load_memory("start");
+          testing::FaultyStore dying(*here);
+          dying.kill_at(n, after_effect);
+          uint64_t seen = 0;
+          std::string struck;
+          dying.on_operation = [&](const std::string&, const std::string& name) {
+            if (seen++ != n) return;
+            struck = name;
+            agent.save_memory("moment");
+          };
+          const auto result = agent.backup(&dying);
+          if (!dying.is_dead()) {
+            EXPECT_OK(result);
+            return kills;
+          }
+          ++kills;
+          if (hard) agent.load_memory("moment");
+          expect_points_right(*here);
+
+          const auto next = agent.backup(here.get());
+          EXPECT_OK(next);
+          if (next.ok()) {
+            EXPECT_EQ(next->problem_count, 0u);
+          }
+          expect_points_right(*here);
+          // Of a pack whose success it never learned the agent knows nothing.
+          const bool unknown_pack = after_effect && struck.starts_with(vault::kPacksPrefix);
+          if (!unknown_pack) {
+            for (const auto& [id, copies] : testing::stored_chunks(*here, vault.keys.vault)) {
+              EXPECT_EQ(copies, 1) << "stored again: " << id.hex();
+            }
+          }
+          if (HasFailure()) return kills;
+        }
+      }
+    }
+  }
+};
+
+TEST_F(Killed, AtEveryOperationOfTheFirstBackup) {
+  make_first_tree();
+  const uint64_t kills = kill_everywhere();
+  EXPECT_GE(kills, 40u);
+  RecordProperty("kills", static_cast<int>(kills));
+}
+
+TEST_F(Killed, AtEveryOperationOfALaterBackup) {
+  make_first_tree();
+  ASSERT_OK(agent.backup());
+  change_tree();
+  const uint64_t kills = kill_everywhere();
+  EXPECT_GE(kills, 40u);
+  RecordProperty("kills", static_cast<int>(kills));
+}
+
+TEST_F(Killed, AgainAndAgainBeforeOneRunsThrough) {
+  make_first_tree();
+  ASSERT_OK(agent.backup());
+  change_tree();
+  for (uint64_t n = 0;; ++n) {
+    SCOPED_TRACE("operation " + std::to_string(n));
+    testing::FaultyStore dying(store);
+    dying.kill_at(n, n % 2 == 1);
+    dying.on_operation = [&, seen = uint64_t{0}](const std::string&, const std::string&) mutable {
+      if (seen++ == n) agent.save_memory("moment");
+    };
+    const auto result = agent.backup(&dying);
+    if (!dying.is_dead()) {
+      EXPECT_OK(result);
+      break;
+    }
+    agent.load_memory("moment");
+  }
+  expect_points_right(store);
+}
+
+// 100 MB fill three packs; the fault strikes when the last data pack is put.
+TEST_F(Killed, PacksOfALargeFileAreNeitherReadNorStoredAgain) {
+  constexpr size_t kBytes = 100'000'000;
+  write_file(agent.source("large"), random_bytes(1, kBytes));
+  testing::let_clock_tick();
+  trees.push_back(testing::describe_tree(agent.source()));
+  testing::FaultyStore dying(store);
+  int packs = 0;
+  uint64_t operation = 0;
+  dying.on_operation = [&](const std::string& kind, const std::string& name) {
+    const uint64_t number = operation++;
+    if (kind != "put" || !name.starts_with(vault::kPacksPrefix) || ++packs != 3) return;
+    dying.kill_at(number, false);
+    agent.save_memory("moment");
+  };
+  ASSERT_FALSE(agent.backup(&dying).ok());
+  ASSERT_TRUE(dying.is_dead());
+  agent.load_memory("moment");
+  ASSIGN(const BackupResult next, agent.backup());
+  EXPECT_EQ(next.resumed_sessions, 1u);
+  EXPECT_LT(next.point.stats.bytes_new, kBytes - 60'000'000);
+  EXPECT_LT(agent.bytes_read(), kBytes - 60'000'000) << "what is stored need not be read";
+  expect_points_right(store);
+}
+
+}  // namespace
+}  // namespace holdfast::backup_agent
