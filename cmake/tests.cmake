@@ -19,3 +19,14 @@ endfunction()
 holdfast_test(base base)
 holdfast_test(vault vault)
 holdfast_test(backup_agent backup-agent)
+
+# The program as people run it: one test per file, each independent. They skip, with a reason, what
+# the machine lacks (root, FUSE, loop devices, btrfs).
+file(GLOB e2e_files CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/tests/e2e/*_test.py)
+foreach(file ${e2e_files})
+  get_filename_component(name ${file} NAME_WE)
+  string(REGEX REPLACE "_test$" "" name ${name})
+  add_test(NAME e2e.${name} COMMAND ${PYTHON} -B ${file})
+  set_tests_properties(e2e.${name} PROPERTIES
+    ENVIRONMENT HOLDFAST=$<TARGET_FILE:holdfast> TIMEOUT 600 LABELS e2e)
+endforeach()
