@@ -2,9 +2,8 @@
 //
 // It holds one of everything that the format knows: both kinds of key slots, a rotated recovery
 // key, pages of every type, entries of every type, a segment that was copied from another session,
-// a recovery point whose session was given up but counts, and one that does not. What the public
-// functions seal under a random nonce is sealed here by hand, from the text of docs/formats alone,
-// and opened again through those functions.
+// a session without a point whose pack a later one took over, a recovery point whose session was
+// given up but counts, and one that does not. maker.h says how it is made.
 #pragma once
 
 #include <functional>
