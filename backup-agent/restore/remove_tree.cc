@@ -17,15 +17,40 @@ Result<std::vector<std::pair<std::string, bool>>> list_names(DirectoryHandle& di
   return names;
 }
 
+// Without recursion: a tree may be deeper than the stack, or than there are descriptors.
 Status remove_tree(DirectoryHandle& parent, const std::string& name) {
-  TRY(const auto fd, parent.fd());
-  if (::unlinkat(fd->get(), name.c_str(), 0) == 0) return {};
-  if (errno != EISDIR && errno != EPERM) return errno_error("");
-  auto child = parent.open_child(name);
-  if (!child.ok()) return errno_error(EPERM, "");
-  TRY(const auto names, list_names(**child));
-  for (const auto& [below, is_directory] : names) TRYV(remove_tree(**child, below));
-  if (::unlinkat(fd->get(), name.c_str(), AT_REMOVEDIR) != 0) return errno_error("");
+  struct Level {
+    DirectoryHandle::Ptr directory;
+    std::string name;  // in the one above
+    std::vector<std::pair<std::string, bool>> names;
+    size_t next = 0;
+  };
+  std::vector<Level> levels;
+  // Removes anything but a directory; goes down into one.
+  const auto remove_or_enter = [&](DirectoryHandle& above, const std::string& what) -> Status {
+    TRY(const auto fd, above.fd());
+    if (::unlinkat(fd->get(), what.c_str(), 0) == 0) return {};
+    const int error = errno;
+    if (error != EISDIR && error != EPERM) return errno_error(error, "");
+    auto child = above.open_child(what);
+    if (!child.ok()) return errno_error(error == EISDIR ? child.error().code.value() : EPERM, "");
+    TRY(auto names, list_names(**child));
+    levels.push_back({std::move(*child), what, std::move(names)});
+    return {};
+  };
+  TRYV(remove_or_enter(parent, name));
+  while (!levels.empty()) {
+    Level& level = levels.back();
+    if (level.next < level.names.size()) {
+      const std::string below = level.names[level.next++].first;
+      TRYV(remove_or_enter(*level.directory, below));
+      continue;
+    }
+    const std::string empty = std::move(level.name);
+    levels.pop_back();
+    TRY(const auto fd, (levels.empty() ? parent : *levels.back().directory).fd());
+    if (::unlinkat(fd->get(), empty.c_str(), AT_REMOVEDIR) != 0) return errno_error("");
+  }
   return {};
 }
 

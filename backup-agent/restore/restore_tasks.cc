@@ -86,7 +86,15 @@ DirectoryTask::DirectoryTask(RestoreContext& context, Ptr parent, std::string na
 }
 
 std::string DirectoryTask::path() const {
-  return parent_ ? io::join_path(parent_->path(), name_) : context_.options.target;
+  std::vector<const std::string*> names;
+  const DirectoryTask* at = this;
+  for (; at->parent_; at = at->parent_.get()) names.push_back(&at->name_);
+  std::string out = context_.options.target;
+  for (auto it = names.rbegin(); it != names.rend(); ++it) {
+    if (!out.ends_with('/')) out.push_back('/');
+    out += **it;
+  }
+  return out;
 }
 
 bool DirectoryTask::ensure() {
