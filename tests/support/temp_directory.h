@@ -10,10 +10,18 @@ namespace holdfast::testing {
 
 class TempDirectory {
  public:
-  TempDirectory() {
-    path_ = std::filesystem::temp_directory_path() /
-            ("holdfast-test-" + to_hex(crypto::random_array<8>()));
+  TempDirectory() : TempDirectory(std::filesystem::temp_directory_path()) {}
+  explicit TempDirectory(const std::filesystem::path& where) {
+    path_ = where / ("holdfast-test-" + to_hex(crypto::random_array<8>()));
     std::filesystem::create_directories(path_);
+  }
+  // In memory where the system has such a place: for files that are synced often and need nothing
+  // else of a real disk.
+  static std::filesystem::path fast_place() {
+    std::error_code ignored;
+    return std::filesystem::is_directory("/dev/shm", ignored)
+               ? std::filesystem::path("/dev/shm")
+               : std::filesystem::temp_directory_path();
   }
   ~TempDirectory() {
     std::error_code ignored;

@@ -16,7 +16,9 @@ Result<vault::Entry> OpenPoint::entry(const std::string& path) const {
   return std::move(found.entry);
 }
 
-TestAgent::TestAgent(vault::Store& store, const TestVault& vault) : store_(store), vault_(vault) {
+TestAgent::TestAgent(vault::Store& store, const TestVault& vault,
+                     const std::filesystem::path& where)
+    : store_(store), vault_(vault), directory_(where) {
   make_directory(source());
   make_directory(state());
   make_directory(cache());
@@ -88,19 +90,23 @@ Result<RestoreReport> TestAgent::verify(RestoreOptions options, uint64_t sequenc
 
 void TestAgent::save_memory(const std::string& name) const {
   namespace fs = std::filesystem;
-  remove_all(path(name));
-  fs::create_directories(path(name));
-  fs::copy(cache(), path(name) + "/cache", fs::copy_options::recursive);
-  fs::copy(state(), path(name) + "/state", fs::copy_options::recursive);
+  const std::string kept = memory_ / name;
+  remove_all(kept);
+  fs::create_directories(kept);
+  fs::copy(cache(), kept + "/cache", fs::copy_options::recursive);
+  fs::copy(state(), kept + "/state", fs::copy_options::recursive);
 }
 
 void TestAgent::load_memory(const std::string& name) const {
   namespace fs = std::filesystem;
   remove_all(cache());
   remove_all(state());
-  fs::copy(path(name) + "/cache", cache(), fs::copy_options::recursive);
-  fs::copy(path(name) + "/state", state(), fs::copy_options::recursive);
+  const std::string kept = memory_ / name;
+  fs::copy(kept + "/cache", cache(), fs::copy_options::recursive);
+  fs::copy(kept + "/state", state(), fs::copy_options::recursive);
 }
+
+AgentTest::AgentTest(const std::filesystem::path& where) : agent(store, vault, where) {}
 
 void AgentTest::expect_round_trip() {
   ASSIGN(const BackupResult backed_up, agent.backup());

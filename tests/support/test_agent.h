@@ -18,11 +18,13 @@ struct OpenPoint {
   Result<vault::Entry> entry(const std::string& path) const;  // absolute path of the source
 };
 
-// State, caches, a source and a target below one temporary directory; the vault in a store of the
-// caller's.
+// Source and target below one temporary directory, state and caches below another; the vault in a
+// store of the caller's.
 class TestAgent {
  public:
-  TestAgent(vault::Store& store, const TestVault& vault);
+  // Source and target below `where`.
+  TestAgent(vault::Store& store, const TestVault& vault,
+            const std::filesystem::path& where = std::filesystem::temp_directory_path());
 
   // Of the tree source(), deterministic as far as threads allow.
   backup_agent::BackupOptions options() const;
@@ -48,8 +50,8 @@ class TestAgent {
   std::string source(const std::string& name) const { return source() + "/" + name; }
   std::string target() const { return directory_ / "target"; }
   std::string target(const std::string& name) const { return target() + "/" + name; }
-  std::string cache() const { return directory_ / "cache"; }
-  std::string state() const { return directory_ / "state"; }
+  std::string cache() const { return memory_ / "cache"; }
+  std::string state() const { return memory_ / "state"; }
   std::string path(const std::string& name) const { return directory_ / name; }
   std::string key(const std::string& name = "") const;  // of something in the source
 
@@ -64,6 +66,7 @@ class TestAgent {
   vault::Store& store_;
   const TestVault& vault_;
   TempDirectory directory_;
+  TempDirectory memory_{TempDirectory::fast_place()};
   std::unique_ptr<backup_agent::BackupProgress> progress_ =
       std::make_unique<backup_agent::BackupProgress>();
 };
@@ -72,7 +75,11 @@ class TestAgent {
 struct AgentTest : ::testing::Test {
   vault::MemoryStore store;
   TestVault vault{store};
-  TestAgent agent{store, vault};
+  TestAgent agent;
+
+  AgentTest() : AgentTest(std::filesystem::temp_directory_path()) {}
+  // For tests of the agent's logic that make very many files.
+  explicit AgentTest(const std::filesystem::path& where);
 
   // Backs the source up, restores it, and expects the same tree with nothing to complain about.
   void expect_round_trip();

@@ -16,6 +16,7 @@ using testing::write_file;
 using Tree = std::map<std::string, std::string>;
 
 struct Killed : testing::AgentTest {
+  Killed() : AgentTest(testing::TempDirectory::fast_place()) {}
   // What the tree was at each point; a point that no backup reported counts as the last.
   std::vector<Tree> trees;
 

@@ -18,6 +18,7 @@ using testing::random_bytes;
 using testing::write_file;
 
 struct ReadErrors : testing::AgentTest {
+  ReadErrors() : AgentTest(testing::TempDirectory::fast_place()) {}
   void SetUp() override {
     write_file(agent.source("a"), "first");
     write_file(agent.source("b/large"), random_bytes(1, 3'000'000));

@@ -18,7 +18,7 @@ using Tree = std::map<std::string, std::string>;
 struct StoreErrors : ::testing::Test {
   vault::MemoryStore store;
   testing::TestVault vault{store};
-  testing::TestAgent agent{store, vault};
+  testing::TestAgent agent{store, vault, testing::TempDirectory::fast_place()};
   Tree first_tree;
   Tree second_tree;
 
