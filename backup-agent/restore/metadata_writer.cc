@@ -22,7 +22,8 @@ namespace {
 constexpr uint32_t kProtectingFlags = 0x00000010 | 0x00000020;  // immutable, append
 
 // Sets those flags that Holdfast keeps and leaves the others, which describe how the file system
-// stores the object (ext4 would rebuild a file whose extents flag is missing). False with errno set.
+// stores the object (ext4 would rebuild a file whose extents flag is missing). False with errno
+// set.
 bool set_attributes(int fd, uint32_t wanted) {
   int now = 0;
   if (::ioctl(fd, FS_IOC_GETFLAGS, &now) != 0) return false;

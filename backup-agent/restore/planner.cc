@@ -14,8 +14,9 @@
 namespace holdfast::backup_agent {
 namespace {
 
-// The name of `key` in the directory `parent`. A point may lack the directories between (it never
-// should): names then have slashes, which no openat of ours accepts; such entries are reported.
+// The name of `key` in the directory `parent`. A point may lack the directories between (none that
+// we write does), or have something else there: names then have slashes, and the system would
+// follow whatever lies on the way. Such entries are reported and never touched.
 std::string name_in(const std::string& parent, const std::string& key) {
   return parent.empty() ? key : key.substr(parent.size() + 1);
 }
@@ -46,8 +47,13 @@ Status Planner::plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::sto
        std::make_shared<DirectoryTask>(context_, nullptr, "", base_entry, std::move(target),
                                        target_is_fresh),
        filter_.includes(base_, true));
+  // Of a directory whose own entry is not restored the point may know a part only.
+  frames_.back().is_whole = base_entry.has_value();
   if (base_entry) TRYV(cursor.next());
   Status walked = walk(cursor, stop);
+  // Names that were not reached are not absent: without this the open directories would lose them
+  // to delete_extra.
+  if (!walked.ok()) context_.fail(walked.error());
   while (!frames_.empty()) pop();
   if (walked.ok()) submit();
   return walked;
@@ -78,6 +84,11 @@ Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
       continue;
     }
     const bool included = parent.included || filter_.includes(e.key, is_directory);
+    if (name.find('/') != std::string::npos) {
+      if (included) context_.problem("/" + e.key, "its directory is missing from the point");
+      TRYV(cursor.skip_subtree());
+      continue;
+    }
     if (is_directory) {
       auto task = std::make_shared<DirectoryTask>(context_, parent.directory, name, e.entry,
                                                   nullptr, false);
@@ -102,13 +113,15 @@ Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
 }
 
 void Planner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
-  frames_.push_back({std::move(key), std::move(directory), included, {}});
+  frames_.push_back({std::move(key), std::move(directory), included, true, {}});
 }
 
 void Planner::pop() {
   Frame frame = std::move(frames_.back());
   frames_.pop_back();
-  if (options_.delete_extra && frame.included && !context_.stopped) delete_extra(frame);
+  if (options_.delete_extra && frame.included && frame.is_whole && !context_.stopped) {
+    delete_extra(frame);
+  }
   frame.directory->release();
 }
 
@@ -117,10 +130,6 @@ void Planner::visit(std::string_view action, const std::string& key) {
 }
 
 Status Planner::take(const vault::PathEntry& e, Frame& parent, const std::string& name) {
-  if (name.find('/') != std::string::npos) {
-    context_.problem("/" + e.key, "its directory is missing from the recovery point");
-    return {};
-  }
   if (!options_.dry_run && !parent.directory->ensure()) return {};
   if (e.entry.has_links || !e.entry.link_to.empty()) {
     const std::string& object = e.entry.link_to.empty() ? e.key : e.entry.link_to;
@@ -165,10 +174,17 @@ Status Planner::take_file(const vault::PathEntry& e, Frame& parent, const std::s
     }
     if (!S_ISREG(st.st_mode)) {
       if (!clear_the_way(parent, name, e.key, st)) return {};
-    } else if (options_.overwrite != Overwrite::always && same_times(e.entry, st)) {
-      mode = FileTask::Mode::keep;
     } else {
-      mode = options_.delta ? FileTask::Mode::patch : FileTask::Mode::replace;
+      // What has other names is changed by none of them: they may be no names of this file in the
+      // point, or lie outside the target.
+      const bool is_shared = st.st_nlink > 1;
+      const bool is_link = e.entry.has_links || !e.entry.link_to.empty();
+      if (options_.overwrite != Overwrite::always && same_times(e.entry, st) &&
+          (!is_shared || is_link)) {
+        mode = FileTask::Mode::keep;
+      } else {
+        mode = options_.delta && !is_shared ? FileTask::Mode::patch : FileTask::Mode::replace;
+      }
     }
   }
   visit(mode == FileTask::Mode::keep    ? "unchanged"

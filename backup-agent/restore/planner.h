@@ -39,6 +39,7 @@ class Planner {
     std::string key;
     DirectoryTask::Ptr directory;
     bool included;                // itself or something above it matches an include pattern
+    bool is_whole;                // the point knows everything that belongs in it
     std::set<std::string> names;  // of the point, for delete
   };
   struct LinkObject {

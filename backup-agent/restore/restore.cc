@@ -19,13 +19,6 @@ void raise_open_file_limit() {
   }
 }
 
-Result<Filter> make_filter(const RestoreOptions& options) {
-  Filter filter({options.subpath});
-  for (const std::string& p : options.exclude) TRYV(filter.exclude.add(p));
-  for (const std::string& p : options.include) TRYV(filter.include.add(p));
-  return filter;
-}
-
 // Opens the target, making it if need be. Null in a dry run if it does not exist.
 Result<DirectoryHandle::Ptr> open_target(const RestoreOptions& options, bool& fresh) {
   auto pool = std::make_shared<DirectoryPool>();
@@ -39,6 +32,13 @@ Result<DirectoryHandle::Ptr> open_target(const RestoreOptions& options, bool& fr
 
 }  // namespace
 
+Result<Filter> restore_filter(const RestoreOptions& options) {
+  Filter filter({options.subpath});
+  for (const std::string& p : options.exclude) TRYV(filter.exclude.add(p));
+  for (const std::string& p : options.include) TRYV(filter.include.add(p));
+  return filter;
+}
+
 Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::RecoveryPoint& point,
                                   const RestoreOptions& options, RestoreProgress& progress,
                                   const RestoreVisit& visit, std::stop_token stop) {
@@ -51,7 +51,7 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
   TRY(const vault::MapTotals totals, vault::map_totals(*domain, root));
   progress.entries_total = totals.entries;
   progress.bytes_total = totals.bytes;
-  TRY(const Filter filter, make_filter(options));
+  TRY(const Filter filter, restore_filter(options));
   bool fresh = false;
   TRY(DirectoryHandle::Ptr target, open_target(options, fresh));
 

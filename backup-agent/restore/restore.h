@@ -66,6 +66,9 @@ struct RestoreReport {
 // What happens to each entry, for --dry-run and --verbose: "write", "patch", "delete", ...
 using RestoreVisit = std::function<void(std::string_view action, const std::string& path)>;
 
+// What `include` and `exclude` say, relative to `subpath`. Errors: those of PatternList::add.
+Result<Filter> restore_filter(const RestoreOptions& options);
+
 // Errors: std::errc::no_such_file_or_directory for a sub-path that the point does not have; fatal
 // ones of the target (no space, read-only) and of the vault; Errc::interrupted. Single files that
 // cannot be restored are problems in the report.

@@ -50,8 +50,8 @@ mode_t file_type(vault::EntryType type) {
 
 class TarWriter {
  public:
-  TarWriter(vault::DomainReader& domain, const RestoreOptions& options, RestoreReport& report)
-      : domain_(domain), options_(options), report_(report), archive_(archive_write_new()) {}
+  TarWriter(vault::DomainReader& domain, RestoreReport& report)
+      : domain_(domain), report_(report), archive_(archive_write_new()) {}
 
   Status open(int fd) {
     archive_write_set_format_pax(archive_.get());
@@ -175,7 +175,6 @@ class TarWriter {
   }
 
   vault::DomainReader& domain_;
-  const RestoreOptions& options_;
   RestoreReport& report_;
   Archive archive_;
   std::map<std::string, std::string> links_;  // key of an object -> name of its first link here
@@ -189,11 +188,9 @@ Result<RestoreReport> write_tar(vault::VaultReader& vault, const vault::Recovery
   if (point.manifest.roots.empty()) {
     return Error{vault::Errc::damaged, "recovery point " + point.id() + " without a map"};
   }
-  Filter filter({options.subpath});
-  for (const std::string& p : options.exclude) TRYV(filter.exclude.add(p));
-  for (const std::string& p : options.include) TRYV(filter.include.add(p));
+  TRY(const Filter filter, restore_filter(options));
   RestoreReport report;
-  TarWriter tar(*domain, options, report);
+  TarWriter tar(*domain, report);
   TRYV(tar.open(fd));
   vault::PathCursor cursor(*domain, point.manifest.roots[0]);
   TRYV(cursor.seek(options.subpath));

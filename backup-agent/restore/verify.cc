@@ -198,9 +198,7 @@ Status verify_restore(vault::VaultReader& vault, const vault::RecoveryPoint& poi
                       const RestoreOptions& options, RestoreProgress& progress,
                       RestoreReport& report, std::stop_token stop) {
   TRY(vault::DomainReader * domain, vault.domain(point.manifest.domain));
-  Filter filter({options.subpath});
-  for (const std::string& p : options.exclude) TRYV(filter.exclude.add(p));
-  for (const std::string& p : options.include) TRYV(filter.include.add(p));
+  TRY(const Filter filter, restore_filter(options));
   progress.verifying = true;
   progress.entries = 0;
   progress.bytes = 0;
