@@ -109,14 +109,14 @@ Function* next(const char* name) {
 }  // namespace
 
 // Defines the function `symbol`, shown as `call`, about `name` below `fd`.
-#define INTERCEPT(result, symbol, call, fd, name, parameters, arguments)         \
-  extern "C" result symbol parameters {                                          \
-    static auto* const real = next<result parameters>(#symbol);                  \
-    if (const int error = SystemCalls::before(call, fd, name); error != 0) {     \
-      errno = error;                                                             \
-      return -1;                                                                 \
-    }                                                                            \
-    return real arguments;                                                       \
+#define INTERCEPT(result, symbol, call, fd, name, parameters, arguments)     \
+  extern "C" result symbol parameters {                                      \
+    static auto* const real = next<result parameters>(#symbol);              \
+    if (const int error = SystemCalls::before(call, fd, name); error != 0) { \
+      errno = error;                                                         \
+      return -1;                                                             \
+    }                                                                        \
+    return real arguments;                                                   \
   }
 
 INTERCEPT(ssize_t, pread64, "pread", fd, nullptr, (int fd, void* to, size_t n, off64_t at),

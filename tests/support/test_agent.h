@@ -14,7 +14,7 @@ struct OpenPoint {
   std::unique_ptr<vault::VaultReader> reader;
   vault::RecoveryPoint point;
   vault::DomainReader* domain = nullptr;
-  std::vector<vault::PointDefect> defects;  // of the vault
+  std::vector<vault::PointDefect> defects;                    // of the vault
   Result<vault::Entry> entry(const std::string& path) const;  // absolute path of the source
 };
 

@@ -5,9 +5,8 @@
 #include <filesystem>
 #include <unistd.h>
 
-#include <sys/stat.h>
-
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "tests/backup-agent/system_calls.h"
 #include "tests/support/test_agent.h"

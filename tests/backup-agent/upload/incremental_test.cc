@@ -2,9 +2,8 @@
 
 #include <unistd.h>
 
-#include <sys/stat.h>
-
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 
 #include "tests/support/faulty_store.h"
 #include "tests/support/test_agent.h"

@@ -4,9 +4,8 @@
 #include <cerrno>
 #include <filesystem>
 
-#include <sys/xattr.h>
-
 #include <gmock/gmock.h>
+#include <sys/xattr.h>
 
 #include "tests/backup-agent/system_calls.h"
 #include "tests/support/test_agent.h"

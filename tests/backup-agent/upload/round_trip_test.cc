@@ -51,8 +51,8 @@ TEST_F(RoundTrip, NamesOfAnyBytes) {
       all_bytes.clear();
     }
   }
-  for (const char* name : {" ", "-rf", "...", ".. ", "a\nb", "\xff\xfe", "*", "[", "!x", "#x", "a\\b",
-                           "\xe2\x80\xae", "CON", "a:b"}) {
+  for (const char* name : {" ", "-rf", "...", ".. ", "a\nb", "\xff\xfe", "*", "[", "!x", "#x",
+                           "a\\b", "\xe2\x80\xae", "CON", "a:b"}) {
     write_file(at(name), std::string("content of ") + name);
     testing::make_directory(at(std::string("dir-") + name));
     testing::make_symlink(name, at(std::string("link-") + name));
@@ -145,9 +145,9 @@ TEST_F(RoundTrip, TimesBefore1970AndAfter2106) {
   // ext4 with 256-byte inodes reaches from 1901 to 2446; what the file system clamps is clamped on
   // both sides.
   int n = 0;
-  for (const int64_t seconds : {int64_t{-2'000'000'000}, int64_t{-1}, int64_t{0}, int64_t{1},
-                                int64_t{2'147'483'647}, int64_t{2'147'483'648},
-                                int64_t{4'294'967'296}, int64_t{10'000'000'000}}) {
+  for (const int64_t seconds :
+       {int64_t{-2'000'000'000}, int64_t{-1}, int64_t{0}, int64_t{1}, int64_t{2'147'483'647},
+        int64_t{2'147'483'648}, int64_t{4'294'967'296}, int64_t{10'000'000'000}}) {
     for (const uint32_t ns : {0u, 1u, 999'999'999u}) {
       const std::string name = at("t" + std::to_string(n++));
       write_file(name, "x");
@@ -210,9 +210,10 @@ TEST_F(RoundTrip, ExtendedAttributes) {
   const Bytes large = random_bytes(5, 3000);  // beyond what stands in the entry itself
   ASSERT_EQ(::setxattr(at("d").c_str(), "user.large", large.data(), large.size(), 0), 0);
   // POSIX ACL, as the kernel has it: version 2, then (tag, permissions, id) each.
-  const uint8_t acl[] = {2, 0, 0, 0, 1,  0, 6, 0, 0xff, 0xff, 0xff, 0xff, 2,    0,    4,    0,
-                         1, 0, 0, 0, 4,  0, 4, 0, 0xff, 0xff, 0xff, 0xff, 0x10, 0,    4,    0,
-                         0xff, 0xff, 0xff, 0xff, 0x20, 0, 0, 0, 0xff, 0xff, 0xff, 0xff};
+  const uint8_t acl[] = {2,    0,    0,    0,    1,    0,    6,    0,    0xff, 0xff, 0xff,
+                         0xff, 2,    0,    4,    0,    1,    0,    0,    0,    4,    0,
+                         4,    0,    0xff, 0xff, 0xff, 0xff, 0x10, 0,    4,    0,    0xff,
+                         0xff, 0xff, 0xff, 0x20, 0,    0,    0,    0xff, 0xff, 0xff, 0xff};
   ASSERT_EQ(::setxattr(at("f").c_str(), "system.posix_acl_access", acl, sizeof acl, 0), 0);
   ASSERT_EQ(::setxattr(at("d").c_str(), "system.posix_acl_default", acl, sizeof acl, 0), 0);
   testing::make_symlink("f", at("l"));
@@ -236,8 +237,8 @@ TEST_F(RoundTrip, AttributesOf64KiBInTotal) {
   size_t total = 0;
   for (int i = 0; i < 16 && total < 65'536; ++i) {
     const Bytes value = random_bytes(static_cast<uint64_t>(i), 4096);
-    if (::setxattr(file.c_str(), ("user.x" + std::to_string(i)).c_str(), value.data(),
-                   value.size(), 0) == 0) {
+    if (::setxattr(file.c_str(), ("user.x" + std::to_string(i)).c_str(), value.data(), value.size(),
+                   0) == 0) {
       total += value.size();
     }
   }
