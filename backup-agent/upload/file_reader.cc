@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "backup-agent/scan/listing.h"
@@ -27,6 +28,23 @@ bool same_content_times(const FileStat& a, const FileStat& b) {
 
 bool is_sparse(const FileStat& st) {
   return st.blocks * 512 < st.size;
+}
+
+// read(2) from a stream that may hang for hours: whoever asks to stop is heard while it does.
+ssize_t read_when_ready(int fd, uint8_t* to, size_t bytes, const PipelineState& state) {
+  constexpr int kLookEveryMs = 200;
+  for (;;) {
+    if (state.failed()) {
+      errno = ECANCELED;
+      return -1;
+    }
+    pollfd p{fd, POLLIN, 0};
+    const int ready = ::poll(&p, 1, kLookEveryMs);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    // Also what cannot be polled can be read.
+    const ssize_t n = ::read(fd, to, bytes);
+    if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return n;
+  }
 }
 
 }  // namespace
@@ -291,10 +309,7 @@ bool FileReader::read_stream(const FileJobPtr& job, int fd) {
   uint64_t pieces = 0;
   const auto read_some = [&](uint8_t* to, size_t bytes) -> ssize_t {
     if (shared_.limiter != nullptr) shared_.limiter->acquire(bytes);
-    ssize_t n;
-    do {
-      n = ::read(fd, to, bytes);
-    } while (n < 0 && errno == EINTR);
+    const ssize_t n = read_when_ready(fd, to, bytes, shared_.state);
     if (n > 0) shared_.state.progress().bytes_read += static_cast<uint64_t>(n);
     return n;
   };
