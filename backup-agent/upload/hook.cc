@@ -1,6 +1,7 @@
 #include "backup-agent/upload/hook.h"
 
 #include <cerrno>
+#include <signal.h>
 #include <spawn.h>
 #include <unistd.h>
 
@@ -27,8 +28,22 @@ Status run_hook(const std::string& command,
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+  // This program blocks the signals that end it, to take them in one thread, and ignores SIGPIPE. A
+  // command that inherited that could not be stopped by Ctrl-C.
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  ::sigemptyset(&none);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  sigset_t pipe;
+  ::sigemptyset(&pipe);
+  ::sigaddset(&pipe, SIGPIPE);
+  posix_spawnattr_setsigdefault(&attributes, &pipe);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
   pid_t pid = 0;
-  const int error = ::posix_spawn(&pid, shell.c_str(), &actions, nullptr, arguments, env.data());
+  const int error =
+      ::posix_spawn(&pid, shell.c_str(), &actions, &attributes, arguments, env.data());
+  posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return errno_error(error, "cannot run '" + command + "'");
   int status = 0;
