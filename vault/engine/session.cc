@@ -123,7 +123,10 @@ Status Session::look_at_points() {
     previous_ = *remembered;
   } else {
     TRYV(find_previous(in_vault));
-    if (remembered && previous_.sequence > remembered->sequence) {
+    // A backup that was killed after its manifest was put is no stranger's.
+    const bool explained =
+        previous_is_adopted_ && remembered && previous_.sequence == remembered->sequence + 1;
+    if (remembered && previous_.sequence > remembered->sequence && !explained) {
       warnings_.push_back(
           "this item has recovery points " + std::to_string(remembered->sequence + 1) + " to " +
           std::to_string(previous_.sequence) +
@@ -149,6 +152,8 @@ Status Session::find_previous(uint64_t newest) {
     }
     if (is_own_manifest(*object, sequence)) {
       previous_ = {sequence, crypto::sha256(*object)};
+      const SessionId session = decode_manifest(*object)->wrap.session;
+      previous_is_adopted_ = std::find(adopted_.begin(), adopted_.end(), session) != adopted_.end();
       return {};
     }
   }

@@ -188,8 +188,9 @@ class Session {
   bool ended_ = false;
   std::vector<std::string> warnings_;
   std::vector<ItemHead> heads_;
-  BasePoint previous_;     // the point that the new one follows
-  uint64_t sequence_ = 0;  // of the new point
+  BasePoint previous_;                // the point that the new one follows
+  bool previous_is_adopted_ = false;  // put by a session that this one adopts
+  uint64_t sequence_ = 0;             // of the new point
 
   PackCatalog catalog_;
   std::unique_ptr<VouchedPacks> vouched_;
