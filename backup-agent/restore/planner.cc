@@ -48,7 +48,7 @@ Status Planner::plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::sto
                                        target_is_fresh),
        filter_.includes(base_, true));
   // Of a directory whose own entry is not restored the point may know a part only.
-  frames_.back().is_whole = base_entry.has_value();
+  frames_.back().is_whole = frames_.back().is_whole && base_entry.has_value();
   if (base_entry) TRYV(cursor.next());
   Status walked = walk(cursor, stop);
   // Names that were not reached are not absent: without this the open directories would lose them
@@ -113,7 +113,10 @@ Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
 }
 
 void Planner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
-  frames_.push_back({std::move(key), std::move(directory), included, true, {}});
+  // Of the directories above what was backed up the point knows nothing but the way down.
+  const bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
+                                    [&](const auto& path) { return vault::is_within(key, path); });
+  frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}});
 }
 
 void Planner::pop() {

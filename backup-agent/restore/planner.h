@@ -19,11 +19,13 @@ namespace holdfast::backup_agent {
 
 class Planner {
  public:
-  Planner(RestoreContext& context, const vault::ChunkId& root, const Filter& filter,
-          async::BoundedQueue<std::unique_ptr<Window>>& windows)
+  // `backed_up`: keys of the paths that the backup was asked for.
+  Planner(RestoreContext& context, const vault::ChunkId& root, std::vector<std::string> backed_up,
+          const Filter& filter, async::BoundedQueue<std::unique_ptr<Window>>& windows)
       : context_(context),
         options_(context.options),
         root_(root),
+        backed_up_(std::move(backed_up)),
         filter_(filter),
         windows_(windows) {}
 
@@ -77,6 +79,7 @@ class Planner {
   RestoreContext& context_;
   const RestoreOptions& options_;
   const vault::ChunkId root_;
+  const std::vector<std::string> backed_up_;
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
