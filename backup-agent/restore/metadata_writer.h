@@ -81,9 +81,10 @@ class MetadataWriter {
   Status apply_at(int directory_fd, const std::string& name, const vault::Entry& entry,
                   const std::vector<vault::Xattr>& xattrs, bool fresh, const std::string& path);
 
- private:
+  // Counts `error` among what this process may not do. False if it is something else.
   bool refused(int error, const std::string& kind, const std::string& path);
 
+ private:
   OwnerLookup owners_;
   RefusedMetadata& refused_;
 };

@@ -304,7 +304,11 @@ Status Planner::take_other(const vault::PathEntry& e, Frame& parent, const std::
     return context_.metadata.apply_at(fd->get(), name, entry, xattrs, true, path);
   };
   if (const Status made = make(); !made.ok()) {
-    context_.failed(path, made.error());
+    const bool is_device = e.entry.type == vault::EntryType::char_device ||
+                           e.entry.type == vault::EntryType::block_device;
+    const bool told = is_device && made.error().code == std::errc::operation_not_permitted &&
+                      context_.metadata.refused(EPERM, "device node", path);
+    if (!told) context_.failed(path, made.error());
     return {};
   }
   remember_link_object(e, parent, name, nullptr);
