@@ -2,9 +2,10 @@
 //
 // The map is walked in order; what has to be fetched gathers in windows, is sorted by pack and
 // segment, and each segment is read and opened once, by several threads, which write what it holds
-// to all files that need it. Chunk ids are always checked. A file appears under its name complete
-// or not at all where none was before; one that exists is replaced at once when its successor is
-// complete, unless `delta` asks to rewrite just the ranges that differ.
+// to all files that need it. Chunk ids are always checked. A file of more
+// than one chunk appears under its name complete or not at all where none was before (if the file
+// system has O_TMPFILE); one that exists is replaced at once when its successor is complete, unless
+// `delta` asks to rewrite just the ranges that differ.
 #pragma once
 
 #include <atomic>

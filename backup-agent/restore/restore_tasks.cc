@@ -183,7 +183,13 @@ Result<int> FileTask::open() {
   constexpr int kOpen = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
   switch (mode_) {
     case Mode::create:
-      fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, 0600));
+      // What takes more than one write has no name until it is whole: a run that is killed leaves
+      // no half file that looks like a whole one. (A file with flags could not be linked any more.)
+      if ((entry_.extents_root || entry_.extents.size() > 1) && entry_.attributes == 0) {
+        fd_ = io::Fd(::openat(directory->get(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+        unnamed_ = static_cast<bool>(fd_);
+      }
+      if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, 0600));
       break;
     case Mode::replace:
       temporary_ = ".holdfast-" + to_hex(crypto::random_array<8>());
@@ -288,8 +294,17 @@ Status FileTask::finish_content(int fd) {
 }
 
 Status FileTask::put_in_place() {
-  if (mode_ != Mode::replace) return {};
+  if (mode_ != Mode::replace && !unnamed_) return {};
   TRY(const auto directory, directory_->handle()->fd());
+  if (unnamed_) {
+    // The first form needs a capability, the second /proc.
+    const std::string proc = "/proc/self/fd/" + std::to_string(fd_.get());
+    if (::linkat(fd_.get(), "", directory->get(), name_.c_str(), AT_EMPTY_PATH) != 0 &&
+        ::linkat(AT_FDCWD, proc.c_str(), directory->get(), name_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      return errno_error(path());
+    }
+    return {};
+  }
   if (::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) != 0) {
     return errno_error(path());
   }
@@ -308,7 +323,7 @@ void FileTask::finish() {
   fd_.reset();
   if (failed_ || context_.stopped) {
     // Half a file under its own name would pass for a whole one.
-    if (made_) {
+    if (made_ && !unnamed_) {
       if (const auto directory = directory_->handle()->fd(); directory.ok()) {
         const std::string& made = mode_ == Mode::replace ? temporary_ : name_;
         ::unlinkat((*directory)->get(), made.c_str(), 0);

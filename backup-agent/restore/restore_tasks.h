@@ -109,7 +109,8 @@ class FileTask : public std::enable_shared_from_this<FileTask> {
   const std::string name_;
   const vault::Entry entry_;
   const Mode mode_;
-  std::string temporary_;
+  std::string temporary_;  // its name until it is complete, if it has another then
+  bool unnamed_ = false;   // it gets its first name when it is complete
   std::mutex mutex_;
   io::Fd fd_;
   bool made_ = false;
