@@ -4,6 +4,7 @@
 #include <archive.h>
 #include <archive_entry.h>
 #include <cerrno>
+#include <map>
 #include <memory>
 #include <set>
 
@@ -48,6 +49,32 @@ mode_t file_type(vault::EntryType type) {
   return AE_IFREG;
 }
 
+// POSIX ACLs are kept as the extended attributes that Linux shows them as (linux/posix_acl_xattr.h:
+// u32 version 2, then u16 tag, u16 permissions, u32 id each); tar has its own form for them, and
+// GNU tar takes no other. False if `x` is none.
+bool add_acl(archive_entry* entry, const vault::Xattr& x) {
+  const bool is_default = x.name == "system.posix_acl_default";
+  if (!is_default && x.name != "system.posix_acl_access") return false;
+  const auto byte = [&](size_t i) { return uint32_t{static_cast<uint8_t>(x.value[i])}; };
+  const auto u16 = [&](size_t i) { return byte(i) | byte(i + 1) << 8; };
+  const auto u32 = [&](size_t i) { return u16(i) | u16(i + 2) << 16; };
+  if (x.value.size() % 8 != 4 || u32(0) != 2) return false;
+  const std::map<uint32_t, int> tags{
+      {0x01, ARCHIVE_ENTRY_ACL_USER_OBJ},  {0x02, ARCHIVE_ENTRY_ACL_USER},
+      {0x04, ARCHIVE_ENTRY_ACL_GROUP_OBJ}, {0x08, ARCHIVE_ENTRY_ACL_GROUP},
+      {0x10, ARCHIVE_ENTRY_ACL_MASK},      {0x20, ARCHIVE_ENTRY_ACL_OTHER}};
+  for (size_t at = 4; at < x.value.size(); at += 8) {
+    const auto tag = tags.find(u16(at));
+    if (tag == tags.end()) continue;
+    const bool named = u16(at) == 0x02 || u16(at) == 0x08;
+    archive_entry_acl_add_entry(
+        entry, is_default ? ARCHIVE_ENTRY_ACL_TYPE_DEFAULT : ARCHIVE_ENTRY_ACL_TYPE_ACCESS,
+        static_cast<int>(u16(at + 2) & 7), tag->second, named ? static_cast<int>(u32(at + 4)) : -1,
+        nullptr);
+  }
+  return true;
+}
+
 class TarWriter {
  public:
   TarWriter(vault::DomainReader& domain, RestoreReport& report)
@@ -89,6 +116,7 @@ class TarWriter {
     }
     TRY(const auto xattrs, domain_.xattrs(e.entry));
     for (const vault::Xattr& x : xattrs) {
+      if (add_acl(entry.get(), x)) continue;
       archive_entry_xattr_add_entry(entry.get(), x.name.c_str(), x.value.data(), x.value.size());
     }
     if (archive_write_header(archive_.get(), entry.get()) < ARCHIVE_WARN) {
@@ -134,7 +162,8 @@ class TarWriter {
     archive_entry_set_gid(entry, e.entry.gid);
     if (!e.entry.user.empty()) archive_entry_set_uname(entry, e.entry.user.c_str());
     if (!e.entry.group.empty()) archive_entry_set_gname(entry, e.entry.group.c_str());
-    archive_entry_set_mtime(entry, e.entry.mtime_s, e.entry.mtime_ns);
+    // libarchive writes -0.5 s as "-1.5"; it alone reads that as it was meant.
+    archive_entry_set_mtime(entry, e.entry.mtime_s, e.entry.mtime_s < 0 ? 0 : e.entry.mtime_ns);
     if (e.entry.type == vault::EntryType::symlink) {
       archive_entry_set_symlink(entry, e.entry.symlink_target.c_str());
     }
