@@ -63,7 +63,7 @@ def image(directory, size, tree, filler):
         subprocess.run(["/sbin/mke2fs", "-q", "-F", "-t", "ext4", "-U", uuid, "-E",
                         f"hash_seed={uuid},root_owner=0:0", "-d", content, path,
                         str(size // 1024)],
-                       env=env, check=True)
+                       env=env, check=True, stdout=subprocess.DEVNULL)
         subprocess.run(["rm", "-rf", content], check=True)
         os.utime(path, (TIME_S, TIME_S))
     return _made(os.path.join(directory, f"image-{size // MIB}-{filler // MIB}"), make)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -47,16 +48,20 @@ def file_system_of(path):
 def main():
     a = arguments()
     tools.Holdfast.program = os.path.join(ROOT, "build/bin/holdfast")
+    raw_pipeline = os.path.join(ROOT, "build/bin/raw_pipeline")
     versions = {kind.name: kind.version() for kind in tools.ALL}
     if a.work:
         os.makedirs(a.work, exist_ok=True)
     # Real paths: tools differ in what they make of a link above the tree.
     work = os.path.realpath(a.work or tempfile.mkdtemp(prefix="holdfast-bench-"))
-    settings = cases.Settings(work, a.quick, a.runs, os.path.join(ROOT, "build/bin/raw_pipeline"))
     runs = os.path.join(work, "runs")
     if os.path.exists(runs):
         print(f"tools/bench: {runs} is there from another run; remove it first", file=sys.stderr)
         return 1
+    os.makedirs(runs)
+    # Copies: a build may replace the programs meanwhile.
+    tools.Holdfast.program = shutil.copy2(tools.Holdfast.program, runs)
+    settings = cases.Settings(work, a.quick, a.runs, shutil.copy2(raw_pipeline, runs))
     os.makedirs(settings.data, exist_ok=True)
     chosen = [c for c in cases.ALL if not a.only or c.name in a.only]
     file_system = file_system_of(work)

@@ -8,13 +8,13 @@
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
+#include <fcntl.h>
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <unistd.h>
 #include <vector>
 
-#include <fcntl.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include "base/check.h"

@@ -157,13 +157,13 @@ class Bup(Tool):
         self.run("bup", "init")
 
     def backup(self, source):
-        index = self.run("bup", "index", "--quiet", source)[0]
-        return index + self.run("bup", "save", "--quiet", "-n", "bench", source)[0]
+        index = self.run("bup", "index", source)[0]
+        return index + self.run("bup", "save", "-q", "-n", "bench", source)[0]
 
     def restore(self, target, source):
         if os.path.exists(target):
             raise Unsupported("restores into empty directories only")
-        return self.run("bup", "restore", "--quiet", "-C", target, f"/bench/latest{source}")[0]
+        return self.run("bup", "restore", "-q", "-C", target, f"/bench/latest{source}")[0]
 
     def restored_path(self, target, source):
         return os.path.join(target, os.path.basename(source))
