@@ -37,53 +37,84 @@ bool has_special(std::string_view glob) {
 }
 
 // "a/**" must not match "a" itself, "**/a" and "a/**/b" match with no directory between.
-bool match_here(std::string_view p, std::string_view t, int depth) {
-  if (depth > 1000) return false;
-  while (!p.empty()) {
-    if (p.starts_with("**")) {
-      std::string_view rest = p.substr(2);
-      while (rest.starts_with("*")) rest.remove_prefix(1);
-      if (rest.empty()) return true;
-      if (rest.front() == '/') {
-        // Zero or more whole components.
-        rest.remove_prefix(1);
-        for (;;) {
-          if (match_here(rest, t, depth + 1)) return true;
-          const size_t slash = t.find('/');
-          if (slash == std::string_view::npos) return false;
-          t.remove_prefix(slash + 1);
+//
+// Every star tries all the lengths that it could have. What failed once fails again, so positions
+// are remembered as soon as there are many of them: "*a*a*a*a" against a long name would take
+// exponential time otherwise.
+class GlobMatcher {
+ public:
+  GlobMatcher(std::string_view pattern, std::string_view text) : pattern_(pattern), text_(text) {}
+  bool match() { return match_here(pattern_, text_, 0); }
+
+ private:
+  static constexpr size_t kTriesUnremembered = 64;
+  static constexpr int kStarsMax = 1000;
+
+  bool try_at(std::string_view p, std::string_view t, int depth) {
+    if (++tries_ <= kTriesUnremembered) return match_here(p, t, depth);
+    if (failed_.empty()) failed_.resize((pattern_.size() + 1) * (text_.size() + 1));
+    const size_t position = p.size() * (text_.size() + 1) + t.size();
+    if (failed_[position]) return false;
+    if (match_here(p, t, depth)) return true;
+    failed_[position] = true;
+    return false;
+  }
+
+  // `**` and what follows it.
+  bool match_any(std::string_view rest, std::string_view t, int depth) {
+    while (rest.starts_with("*")) rest.remove_prefix(1);
+    if (rest.empty()) return true;
+    if (rest.front() == '/') {
+      // Zero or more whole components.
+      rest.remove_prefix(1);
+      for (;;) {
+        if (try_at(rest, t, depth + 1)) return true;
+        const size_t slash = t.find('/');
+        if (slash == std::string_view::npos) return false;
+        t.remove_prefix(slash + 1);
+      }
+    }
+    for (size_t i = 0; i <= t.size(); ++i) {
+      if (try_at(rest, t.substr(i), depth + 1)) return true;
+    }
+    return false;
+  }
+
+  bool match_here(std::string_view p, std::string_view t, int depth) {
+    if (depth > kStarsMax) return false;
+    while (!p.empty()) {
+      if (p.starts_with("**")) return match_any(p.substr(2), t, depth);
+      if (p.front() == '*') {
+        p.remove_prefix(1);
+        for (size_t i = 0;; ++i) {
+          if (try_at(p, t.substr(i), depth + 1)) return true;
+          if (i >= t.size() || t[i] == '/') return false;
         }
       }
-      for (size_t i = 0; i <= t.size(); ++i) {
-        if (match_here(rest, t.substr(i), depth + 1)) return true;
+      if (t.empty()) return false;
+      if (p.front() == '?') {
+        if (t.front() == '/') return false;
+        p.remove_prefix(1);
+      } else if (p.front() == '[') {
+        bool matched = false;
+        const size_t length = match_set(p, t.front(), matched);
+        if (length == 0 || !matched) return false;
+        p.remove_prefix(length);
+      } else {
+        if (p.front() == '\\' && p.size() > 1) p.remove_prefix(1);
+        if (p.front() != t.front()) return false;
+        p.remove_prefix(1);
       }
-      return false;
+      t.remove_prefix(1);
     }
-    if (p.front() == '*') {
-      p.remove_prefix(1);
-      for (size_t i = 0;; ++i) {
-        if (match_here(p, t.substr(i), depth + 1)) return true;
-        if (i >= t.size() || t[i] == '/') return false;
-      }
-    }
-    if (t.empty()) return false;
-    if (p.front() == '?') {
-      if (t.front() == '/') return false;
-      p.remove_prefix(1);
-    } else if (p.front() == '[') {
-      bool matched = false;
-      const size_t length = match_set(p, t.front(), matched);
-      if (length == 0 || !matched) return false;
-      p.remove_prefix(length);
-    } else {
-      if (p.front() == '\\' && p.size() > 1) p.remove_prefix(1);
-      if (p.front() != t.front()) return false;
-      p.remove_prefix(1);
-    }
-    t.remove_prefix(1);
+    return t.empty();
   }
-  return t.empty();
-}
+
+  const std::string_view pattern_;
+  const std::string_view text_;
+  size_t tries_ = 0;
+  std::vector<bool> failed_;  // by what is left of both
+};
 
 std::string_view last_component(std::string_view key) {
   const size_t slash = key.rfind('/');
@@ -117,7 +148,7 @@ std::string escaped(std::string_view path) {
 }  // namespace
 
 bool glob_match(std::string_view pattern, std::string_view path) {
-  return match_here(pattern, path, 0);
+  return GlobMatcher(pattern, path).match();
 }
 
 void PatternList::add_glob(std::string glob, bool name_only, bool directories_only, bool negated) {
