@@ -164,6 +164,11 @@ CacheSet::CacheSet(const ItemCache& cache) {
       sources_.push_back({std::move(reader), false});
     }
   }
+  // A backup that was interrupted in its turn went on where the one before had ended.
+  for (auto& [key, parts] : parts_) {
+    std::stable_sort(parts.begin(), parts.end(),
+                     [](const CachedPart& a, const CachedPart& b) { return a.offset < b.offset; });
+  }
   if (auto reader = cache.open_base()) sources_.push_back({std::move(reader), true});
 }
 
