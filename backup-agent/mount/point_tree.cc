@@ -199,8 +199,10 @@ Result<TreeNodePtr> PointTree::lookup(const TreeNode& parent, const std::string&
   const std::lock_guard lock(mutex_);
   const auto [it, fresh] = by_name_.try_emplace(full_name, next_);
   if (fresh) {
-    node->id = next_++;
-    nodes_[node->id] = {std::move(node), 0, full_name};
+    // The right side of an assignment is evaluated first: no `node->id` beside its move.
+    const NodeId id = next_++;
+    node->id = id;
+    nodes_[id] = {std::move(node), 0, full_name};
   }
   Used& used = nodes_[it->second];
   ++used.uses;
