@@ -30,3 +30,6 @@ foreach(file ${e2e_files})
   set_tests_properties(e2e.${name} PROPERTIES
     ENVIRONMENT HOLDFAST=$<TARGET_FILE:holdfast> TIMEOUT 600 LABELS e2e)
 endforeach()
+
+# What tools/test builds under a sanitizer.
+add_custom_target(sanitized DEPENDS test_base test_vault test_backup_agent)

@@ -39,6 +39,18 @@ class VaultCategory final : public std::error_category {
 
 }  // namespace
 
+bool is_absent(const Error& error) {
+  return error.code == std::errc::no_such_file_or_directory;
+}
+
+bool is_verdict(const Error& error) {
+  return error.code == Errc::damaged || error.code == Errc::missing ||
+         error.code == Errc::key_not_trusted || error.code == holdfast::Errc::malformed ||
+         error.code == holdfast::Errc::authentication_failed ||
+         error.code == holdfast::Errc::unsupported ||
+         error.code == holdfast::Errc::limit_exceeded || is_absent(error);
+}
+
 const std::error_category& vault_category() {
   static const VaultCategory category;
   return category;

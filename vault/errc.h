@@ -3,7 +3,7 @@
 // not be there, no_space_on_device, permission_denied, io_error and so on.
 #pragma once
 
-#include <system_error>
+#include "base/result.h"
 
 namespace holdfast::vault {
 
@@ -26,6 +26,11 @@ const std::error_category& vault_category();
 inline std::error_code make_error_code(Errc e) {
   return {static_cast<int>(e), vault_category()};
 }
+
+// Whether an error says something about an object (absent, damaged, too large, not to be believed,
+// of an unknown kind), so that another copy or object may serve; other errors are of the moment.
+bool is_verdict(const Error& error);
+bool is_absent(const Error& error);
 
 }  // namespace holdfast::vault
 

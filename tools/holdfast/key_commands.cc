@@ -85,7 +85,7 @@ int remove(const GlobalOptions& global, const KeyArguments& a) {
   // Whoever cannot open the vault has no business changing who can.
   auto unlocked = unlock(**vault, global);
   if (!unlocked.ok()) return out.fail(unlocked.error());
-  const Status removed = vault::remove_slot(**vault, *id);
+  const Status removed = vault::remove_slot(**vault, *unlocked, *id);
   if (!removed.ok()) return out.fail(removed.error());
   out.line("removed key slot " + id->hex() +
            "; whoever kept a copy of it can still open the vault with it: if that matters, run "

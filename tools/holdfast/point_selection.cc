@@ -1,6 +1,6 @@
 #include "tools/holdfast/point_selection.h"
 
-#include <set>
+#include <map>
 
 #include "vault/errc.h"
 
@@ -55,18 +55,23 @@ Result<const vault::RecoveryPoint*> select_point(const vault::PointList& list,
                                                  const PointSpec& spec) {
   const vault::RecoveryPoint* found = nullptr;
   if (spec.point == "latest") {
-    std::set<std::string> items;
+    // By id: any agent may give an item of its own the name of another's, and any time.
+    std::map<std::string, std::string> items;
     for (const vault::RecoveryPoint& p : list.points) {
+      // Nobody vouches for what its body does not open; that was reported when the list was made.
+      if (!p.body) continue;
       const std::string name = item_name(p);
       if (!spec.item.empty() && name != spec.item && p.manifest.item().hex() != spec.item) continue;
-      items.insert(name);
+      items[p.manifest.item().hex()] = name + " of " + p.body->host;
       if (found == nullptr || p.manifest.time_ns > found->manifest.time_ns) found = &p;
     }
     if (items.size() > 1) {
       std::string names;
-      for (const std::string& name : items) names += (names.empty() ? "" : ", ") + name;
-      return Error{vault::Errc::ambiguous,
-                   "the vault has several items (" + names + "); say which: latest:ITEM"};
+      for (const auto& [id, name] : items) {
+        names += (names.empty() ? "" : ", ") + name + " (" + id + ")";
+      }
+      return Error{vault::Errc::ambiguous, "the vault has several such items: " + names +
+                                               "; say which, by name or id: latest:ITEM"};
     }
     if (found == nullptr) {
       return Error{vault::Errc::no_such_point,

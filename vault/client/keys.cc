@@ -41,24 +41,24 @@ Result<std::vector<SlotStatus>> list_slots(Vault& vault) {
   TRY(const auto objects, vault.store().list(std::string(kKeysPrefix)));
   TRY(const auto proofs, load_proofs(vault));
   std::vector<SlotStatus> out;
-  uint32_t newest_generation = 0;
+  TRY(const auto trusted, vault.vault_key());
   for (const ObjectInfo& object : objects) {
-    TRY(const Bytes bytes, vault.store().get(object.name, kObjectBytesMax));
+    const auto bytes = vault.store().get(object.name, kObjectBytesMax);
+    if (!bytes.ok() && !is_verdict(bytes.error())) return bytes.error();
     SlotStatus status;
     status.name = object.name;
-    auto slot = decode_slot(bytes);
-    status.readable = slot.ok() && slot->vault == vault.id();
+    auto slot = bytes.ok() ? decode_slot(*bytes) : Result<Slot>(bytes.error());
+    status.readable = slot.ok() && slot->vault == vault.id() && slot_name(slot->id) == object.name;
     if (status.readable) {
       status.slot = std::move(*slot);
       const auto proof = proofs.find(status.slot.id);
       status.proved_ns =
           std::max(status.slot.created_ns, proof == proofs.end() ? int64_t{0} : proof->second);
       status.is_overdue = now_ns() - status.proved_ns > kProofIntervalNs;
-      newest_generation = std::max(newest_generation, status.slot.generation);
+      status.is_current = status.slot.generation == trusted.generation;
     }
     out.push_back(std::move(status));
   }
-  for (SlotStatus& s : out) s.is_current = s.readable && s.slot.generation == newest_generation;
   return out;
 }
 
@@ -76,17 +76,16 @@ Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::s
   return slot.id;
 }
 
-Status remove_slot(Vault& vault, const SlotId& id) {
-  TRY(const auto slots, list_slots(vault));
-  const auto found = std::find_if(slots.begin(), slots.end(),
-                                  [&](const SlotStatus& s) { return s.name == slot_name(id); });
-  if (found == slots.end()) return Error{Errc::missing, "key slot " + id.hex()};
-  const auto others = std::count_if(slots.begin(), slots.end(), [&](const SlotStatus& s) {
-    return s.is_current && s.slot.id != id;
-  });
-  if (found->is_current && others == 0) {
+Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id) {
+  if (id == other.slot.id) {
     return Error{std::make_error_code(std::errc::operation_not_permitted),
-                 "this is the last key slot; without it nothing could ever be restored"};
+                 "this is the key slot that the given passphrase opens; give the passphrase of one "
+                 "that stays, which proves that the vault can still be opened"};
+  }
+  const auto head = vault.store().head(slot_name(id));
+  if (!head.ok()) {
+    if (is_absent(head.error())) return Error{Errc::missing, "key slot " + id.hex()};
+    return head.error();
   }
   return vault.store().remove(slot_name(id));
 }
@@ -102,7 +101,7 @@ Status record_proof(Vault& vault, const UnlockedSlot& unlocked) {
 
 Result<SlotId> rotate_slot(Vault& vault, const UnlockedSlot& old, std::string_view passphrase) {
   TRY(const SlotId added, add_passphrase(vault, old.secret, passphrase, old.slot.label));
-  TRYV(remove_slot(vault, old.slot.id));
+  TRYV(vault.store().remove(slot_name(old.slot.id)));
   return added;
 }
 

@@ -25,8 +25,9 @@ Result<SlotId> add_passphrase(Vault& vault, const VaultSecret& secret, std::stri
 // `code` receives what has to be printed and kept.
 Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::string_view label,
                                  std::string& code);
-// Errors: Errc::missing; std::errc::operation_not_permitted for the last current slot.
-Status remove_slot(Vault& vault, const SlotId& slot);
+// `other` was just opened, which proves that the vault can be opened without `slot`.
+// Errors: Errc::missing; std::errc::operation_not_permitted if it is the very slot.
+Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& slot);
 // Writes down that `slot` was opened just now.
 Status record_proof(Vault& vault, const UnlockedSlot& unlocked);
 

@@ -93,9 +93,10 @@ Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
   std::vector<UnlockedSlot> opened;
   std::optional<Error> damage;
   for (const ObjectInfo& object : objects) {
-    TRY(const Bytes bytes, store_->get(object.name, kObjectBytesMax));
-    auto slot = decode_slot(bytes);
-    if (!slot.ok() || slot->vault != id()) {
+    const auto bytes = store_->get(object.name, kObjectBytesMax);
+    if (!bytes.ok() && !is_verdict(bytes.error())) return bytes.error();
+    auto slot = bytes.ok() ? decode_slot(*bytes) : Result<Slot>(bytes.error());
+    if (!slot.ok() || slot->vault != id() || slot_name(slot->id) != object.name) {
       damage = Error{Errc::damaged, object.name};
       continue;
     }
@@ -116,6 +117,10 @@ Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
     // The secret proves itself by the key that signed the description and its successors.
     auto key = vault_key_of(*store_, description_, candidate.secret.generation);
     if (!key.ok() && key.error().code == Errc::missing) continue;  // a rotation that did not end
+    if (!key.ok() && is_verdict(key.error())) {
+      damage = std::move(key).error();
+      continue;
+    }
     if (!key.ok()) return std::move(key).error();
     if (*key != candidate.secret.vault_key()) {
       damage = Error{Errc::key_not_trusted, "the vault at " + store_->location() +
@@ -123,9 +128,8 @@ Result<UnlockedSlot> Vault::unlock(std::string_view passphrase) {
       continue;
     }
     // A rotation that was stopped after it took force leaves the slots it wanted to remove.
-    auto later = vault_key_of(*store_, description_, candidate.secret.generation + 1);
-    if (!later.ok() && later.error().code == Errc::missing) return std::move(candidate);
-    if (!later.ok()) return std::move(later).error();
+    TRY(const bool superseded, is_superseded(*store_, id(), candidate.secret));
+    if (!superseded) return std::move(candidate);
     damage = Error{Errc::key_not_trusted,
                    "this key slot was made before the vault's keys were "
                    "rotated; use a passphrase that was set since"};
@@ -158,7 +162,7 @@ Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
                        std::to_string(memory.roster_sequence) +
                        ". Was the vault restored from a copy?");
   }
-  if (roster.sequence != memory.roster_sequence) {
+  if (roster.sequence > memory.roster_sequence) {
     memory.roster_sequence = roster.sequence;
     TRYV(state_.save_memory(id(), memory));
   }
@@ -251,7 +255,7 @@ Result<Vault::TrustedKey> Vault::vault_key() {
   for (;;) {
     auto next = vault_key_of(*store_, description_, trusted.generation + 1);
     if (!next.ok()) {
-      if (next.error().code == Errc::missing) return trusted;
+      if (is_verdict(next.error())) return trusted;
       return std::move(next).error();
     }
     trusted.key = *next;

@@ -33,16 +33,4 @@ struct CheckContext {
   }
 };
 
-inline bool is_absent(const Error& e) {
-  return e.code == std::errc::no_such_file_or_directory;
-}
-
-// Errors that say something about the object, not about the moment.
-inline bool is_verdict(const Error& e) {
-  return e.code == Errc::damaged || e.code == Errc::missing || e.code == Errc::key_not_trusted ||
-         e.code == holdfast::Errc::malformed || e.code == holdfast::Errc::authentication_failed ||
-         e.code == holdfast::Errc::unsupported || e.code == holdfast::Errc::limit_exceeded ||
-         is_absent(e);
-}
-
 }  // namespace holdfast::vault

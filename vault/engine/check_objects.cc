@@ -1,6 +1,7 @@
 #include "vault/engine/check_objects.h"
 
 #include <map>
+#include <optional>
 #include <set>
 
 #include "vault/engine/trust.h"
@@ -139,9 +140,12 @@ class ObjectChecker {
 
   Status check_session_object(const std::string& name, const Bytes& bytes) {
     TRY(const auto parsed, parse_session_name(name));
-    const auto verify = [&](const AgentId& agent) -> Status {
+    const auto verify = [&](const AgentId& agent, const std::optional<DomainId>& domain) -> Status {
       const RosterAgent* known = roster_.find(agent);
       if (known == nullptr) return Error{Errc::damaged, "signed by an agent that nobody enrolled"};
+      if (domain && !known->is_member(*domain)) {
+        return Error{Errc::damaged, "signed by an agent of another domain"};
+      }
       return verify_object(bytes, known->signing_key, "session");
     };
     if (parsed.step == "begin") {
@@ -150,7 +154,7 @@ class ObjectChecker {
         return Error{Errc::damaged, "it belongs elsewhere"};
       }
       session_agents_[parsed.session] = begin.wrap.agent;
-      return verify(begin.wrap.agent);
+      return verify(begin.wrap.agent, begin.domain);
     }
     const auto agent_of_session = [&]() -> Result<AgentId> {
       if (const auto it = session_agents_.find(parsed.session); it != session_agents_.end()) {
@@ -166,7 +170,7 @@ class ObjectChecker {
           heir != (parsed.step == "heir")) {
         return elsewhere;
       }
-      return verify(end.agent);
+      return verify(end.agent, end.domain);
     }
     if (parsed.step.starts_with("epoch-")) {
       TRY(const SessionEpoch epoch, decode_session_epoch(bytes));
@@ -175,7 +179,7 @@ class ObjectChecker {
         return elsewhere;
       }
       TRY(const AgentId agent, agent_of_session());
-      return verify(agent);
+      return verify(agent, std::nullopt);
     }
     if (parsed.step.starts_with("tombstone-")) {
       TRY(const Tombstone tombstone, decode_tombstone(bytes));

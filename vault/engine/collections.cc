@@ -23,8 +23,12 @@ Result<Condemned> load_condemned(Store& store, const VaultId& vault) {
   for (const RunId& run : condemning) {
     if (over.contains(run)) continue;
     const std::string name = collection_name(run, kStepCondemned);
-    TRY(const Bytes bytes, store.get(name, kObjectBytesMax));
-    auto list = decode_condemned(bytes);
+    const auto bytes = store.get(name, kObjectBytesMax);
+    if (!bytes.ok()) {
+      if (is_absent(bytes.error())) continue;  // the run was over, and was tidied up since
+      return bytes.error();
+    }
+    auto list = decode_condemned(*bytes);
     if (!list.ok() || list->vault != vault || list->run != run) {
       return Error{Errc::damaged, name};
     }
@@ -56,7 +60,8 @@ Result<bool> manifest_counts(Store& store, const Manifest& manifest,
     auto bytes = store.get(name, kObjectBytesMax);
     if (!bytes.ok()) {
       // No closing list: the run never freed anything, but it may still; the point does not count.
-      if (bytes.error().code == std::errc::no_such_file_or_directory) return false;
+      if (is_absent(bytes.error())) return false;
+      if (is_verdict(bytes.error())) return Error{Errc::damaged, name};
       return std::move(bytes).error();
     }
     auto closing = decode_closing(*bytes);

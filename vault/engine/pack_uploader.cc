@@ -61,7 +61,8 @@ Status PackUploader::add(PackKind kind, const KeyWrap& wrap, std::vector<ChunkRe
     append_segment(pack, kind, wrap, refs, segment);
     const uint64_t bytes = pack.bytes + pack.edges.size() * ChunkId::kSize;
     if (bytes >= kPackTargetBytes || pack.footer.chunk_ids.size() >= kChunksToClose ||
-        pack.footer.segments.size() >= kSegmentsToClose) {
+        pack.footer.segments.size() >= kSegmentsToClose ||
+        pack.footer.sessions.size() >= kPackSessionsMax) {
       full = close_pack(std::exchange(pack, {}));
     }
   }
@@ -74,7 +75,7 @@ void PackUploader::append_segment(OpenPack& pack, PackKind kind, const KeyWrap& 
   PackFooter& footer = pack.footer;
   footer.kind = kind;
   auto session = std::find_if(footer.sessions.begin(), footer.sessions.end(),
-                              [&](const KeyWrap& w) { return w.session == wrap.session; });
+                              [&](const KeyWrap& w) { return w == wrap; });
   if (session == footer.sessions.end()) {
     footer.sessions.push_back(wrap);
     session = footer.sessions.end() - 1;

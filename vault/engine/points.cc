@@ -13,10 +13,6 @@
 namespace holdfast::vault {
 namespace {
 
-bool is_absent(const Error& e) {
-  return e.code == std::errc::no_such_file_or_directory;
-}
-
 // Sessions that some collector gave up, from one listing instead of one per point.
 Result<std::set<SessionId>> tombstoned_sessions(Store& store) {
   TRY(const auto objects, store.list(std::string(kSessionsPrefix)));
@@ -54,19 +50,28 @@ Result<RecoveryPoint> load_point(Store& store, const ObjectInfo& object, const P
 
 using Names = std::map<ItemId, std::set<uint64_t>>;
 
-// Numbers below an item's newest that no object has: somebody removed them.
+// Numbers below a point of the same item that no object has: somebody removed them. Numbers between
+// a point and the one that it names as its predecessor were never points.
 void find_gaps(const Names& names, PointList& list) {
   constexpr size_t kReportedMax = 1000;  // of one item
-  for (const auto& [item, sequences] : names) {
-    uint64_t expected = 1;
-    size_t reported = 0;
-    for (const uint64_t sequence : sequences) {
-      for (; expected < sequence && reported < kReportedMax; ++expected, ++reported) {
-        list.defects.push_back(
-            {point_name(item, expected), "missing without a record of its expiry"});
-      }
-      expected = sequence + 1;
+  const ItemId* item = nullptr;
+  uint64_t expected = 1;
+  size_t reported = 0;
+  for (const RecoveryPoint& point : list.points) {
+    const Manifest& m = point.manifest;
+    if (item == nullptr || *item != m.item()) {
+      item = &m.item();
+      expected = 1;
+      reported = 0;
     }
+    const auto& present = names.at(*item);
+    for (; expected <= m.previous_sequence && reported < kReportedMax; ++expected) {
+      if (present.contains(expected)) continue;
+      ++reported;
+      list.defects.push_back(
+          {point_name(*item, expected), "missing without a record of its expiry"});
+    }
+    expected = m.sequence + 1;
   }
 }
 
@@ -119,8 +124,10 @@ Result<PointList> list_points(Store& store, const Description& description, cons
     auto point = load_point(store, object, *name, description, roster);
     if (!point.ok()) {
       if (is_absent(point.error())) continue;  // expired between listing and reading
-      if (point.error().code != Errc::damaged) return std::move(point).error();
-      list.defects.push_back({object.name, point.error().context});
+      if (!is_verdict(point.error())) return std::move(point).error();
+      const bool damaged = point.error().code == Errc::damaged;
+      list.defects.push_back(
+          {object.name, damaged ? point.error().context : point.error().message()});
       continue;
     }
     if (tombstoned.contains(point->manifest.session())) {

@@ -11,13 +11,6 @@ namespace {
 constexpr size_t kNodesMax = 4096;
 constexpr size_t kSessionKeysMax = 16 * 1024;
 
-bool is_absent(const Error& e) {
-  return e.code == std::errc::no_such_file_or_directory;
-}
-bool is_bad_copy(const Error& e) {
-  return is_absent(e) || e.code == Errc::damaged;
-}
-
 Error damaged_segment(const PackId& pack, uint16_t segment, std::string_view reason) {
   return Error{Errc::damaged, pack_name(pack) + " segment " + std::to_string(segment) + " (" +
                                   std::string(reason) + ")"};
@@ -61,7 +54,7 @@ Status DomainReader::index_uncovered_packs() {
     pack.id = *id;
     auto footer = read_footer(vault_.store_, vault_.description_.vault, pack);
     if (!footer.ok()) {
-      if (!is_bad_copy(footer.error())) return std::move(footer).error();
+      if (!is_verdict(footer.error())) return std::move(footer).error();
       vault_.warn(footer.error().message());
       continue;
     }
@@ -77,7 +70,7 @@ Result<std::vector<ChunkPlace>> DomainReader::confirm(
   for (const ChunkCandidate& c : candidates) {
     auto footer = vault_.catalog_.footer(c.pack);
     if (!footer.ok()) {
-      if (is_bad_copy(footer.error())) continue;
+      if (is_verdict(footer.error())) continue;
       return std::move(footer).error();
     }
     const PackFooter& f = **footer;
@@ -209,7 +202,7 @@ Status DomainReader::with_chunk(const ChunkId& id, ChunkKind kind,
   for (const ChunkPlace& place : places) {
     auto segment = cached_segment(place.pack, place.segment);
     if (!segment.ok()) {
-      if (!is_bad_copy(segment.error())) return std::move(segment).error();
+      if (!is_verdict(segment.error())) return std::move(segment).error();
       if (!first_error) first_error = std::move(segment).error();
       continue;
     }
@@ -265,7 +258,7 @@ Result<std::shared_ptr<const Node>> DomainReader::load_node(const ChunkId& id) {
       nodes_[id] = *node;
       return node;
     }
-    if (!is_bad_copy(node.error())) return std::move(node).error();
+    if (!is_verdict(node.error())) return std::move(node).error();
     if (!first_error) first_error = std::move(node).error();
   }
   return *first_error;
@@ -312,7 +305,7 @@ Result<PointList> VaultReader::points() {
     auto body = open_body(point, roster_, secret_);
     if (body.ok()) {
       point.body = std::move(*body);
-    } else if (body.error().code == Errc::damaged || body.error().code == Errc::key_not_trusted) {
+    } else if (is_verdict(body.error())) {
       list.defects.push_back({point_name(m.item(), m.sequence), body.error().message()});
     } else {
       return std::move(body).error();

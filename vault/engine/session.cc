@@ -17,10 +17,6 @@ constexpr size_t kReadBackSegments = 4;
 constexpr int kCommitAttempts = 3;
 constexpr uint64_t kForeignManifestsMax = 1000;
 
-bool is_absent(const Error& e) {
-  return e.code == std::errc::no_such_file_or_directory;
-}
-
 size_t random_below(size_t n) {
   uint64_t v;
   crypto::random_fill({reinterpret_cast<uint8_t*>(&v), sizeof v});
@@ -96,9 +92,12 @@ Status Session::start_session() {
 Status Session::look_at_points() {
   TRY(const auto objects, store_.list(std::string(kPointsPrefix)));
   std::map<ItemId, uint64_t> newest;
+  std::set<uint64_t> taken;  // numbers of this item
   for (const ObjectInfo& object : objects) {
     auto name = parse_point_name(object.name);
-    if (name.ok()) newest[name->item] = std::max(newest[name->item], name->sequence);
+    if (!name.ok()) continue;
+    newest[name->item] = std::max(newest[name->item], name->sequence);
+    if (name->item == request_.item) taken.insert(name->sequence);
   }
   for (const auto& [item, sequence] : newest) {
     if (heads_.size() < kHeadsMax) heads_.push_back({item, sequence});
@@ -116,13 +115,12 @@ Status Session::look_at_points() {
     }
   }
 
-  const uint64_t in_vault = newest.contains(request_.item) ? newest[request_.item] : 0;
   const auto& remembered = request_.remembered_head;
-  if (remembered && remembered->sequence >= in_vault) {
+  if (remembered && (taken.empty() || remembered->sequence >= *taken.rbegin())) {
     // Also after a rollback: the gap in the numbers stays visible for ever.
     previous_ = *remembered;
   } else {
-    TRYV(find_previous(in_vault));
+    TRYV(find_previous(taken));
     // A backup that was killed after its manifest was put is no stranger's.
     const bool explained =
         previous_is_adopted_ && remembered && previous_.sequence == remembered->sequence + 1;
@@ -135,19 +133,22 @@ Status Session::look_at_points() {
           "'holdfast vault enrol --new'");
     }
   }
-  sequence_ = std::max(previous_.sequence, in_vault) + 1;
+  // A number that somebody planted is only passed over, however high it is.
+  sequence_ = previous_.sequence + 1;
+  while (taken.contains(sequence_)) ++sequence_;
   return {};
 }
 
-// The item's newest manifest that this agent signed, from `newest` down: what others put there is
-// theirs to explain.
-Status Session::find_previous(uint64_t newest) {
+// The item's newest manifest that this agent signed: what others put there is theirs to explain.
+Status Session::find_previous(const std::set<uint64_t>& numbers) {
   previous_ = request_.remembered_head.value_or(BasePoint{});
-  for (uint64_t sequence = newest; sequence > previous_.sequence; --sequence) {
-    if (newest - sequence >= kForeignManifestsMax) break;
+  uint64_t looked_at = 0;
+  for (auto it = numbers.rbegin(); it != numbers.rend(); ++it) {
+    const uint64_t sequence = *it;
+    if (sequence <= previous_.sequence || looked_at++ >= kForeignManifestsMax) break;
     auto object = store_.get(point_name(request_.item, sequence), kObjectBytesMax);
     if (!object.ok()) {
-      if (is_absent(object.error())) continue;
+      if (is_verdict(object.error())) continue;
       return std::move(object).error();
     }
     if (is_own_manifest(*object, sequence)) {
@@ -245,7 +246,7 @@ Result<std::optional<ChunkCandidate>> Session::find_in_vault(const ChunkId& id) 
     auto footer = catalog_.footer(c.pack);
     if (!footer.ok()) {
       // Gone or damaged: this copy does not count. Anything else may pass, and is reported.
-      if (is_absent(footer.error()) || footer.error().code == Errc::damaged) continue;
+      if (is_verdict(footer.error())) continue;
       return std::move(footer).error();
     }
     const PackFooter& f = **footer;
@@ -253,7 +254,9 @@ Result<std::optional<ChunkCandidate>> Session::find_in_vault(const ChunkId& id) 
     const PackSegment& s = f.segments[c.segment];
     if (c.chunk >= s.chunk_count || f.chunk_ids[s.chunk_first + c.chunk] != id) continue;
     {
+      // advance() may have read a new list since: what is in it must not be relied on any more.
       const std::lock_guard lock(rely_mutex_);
+      if (condemned_.packs.contains(c.pack.id)) continue;
       relied_on_[c.pack.id].insert(c.segment);
     }
     return std::optional(c);
@@ -506,19 +509,24 @@ Result<crypto::Digest> Session::put_manifest(const ManifestDraft& draft) {
   const SessionStats now = stats();
   body.new_bytes = now.bytes_new;
   body.stored_bytes = now.data_bytes + now.metadata_bytes + now.index_bytes;
+  const Bytes plain = body.encode();
+  TRYV(decode_point_body(plain));
   uint64_t passed_over = 0;
   for (;;) {
     m.sequence = sequence_;
-    m.sealed_body = key_->seal_body(m, body.encode());
+    m.sealed_body = key_->seal_body(m, plain);
     const Bytes object = m.encode(keys_.signing_seed);
+    // A point that no reader would take must not be reported as committed.
+    TRYV(decode_manifest(object));
     const std::string name = point_name(m.item(), m.sequence);
     const Status put = store_.put_if_absent(name, object);
     if (put.ok()) return crypto::sha256(object);
     if (put.error().code != std::errc::file_exists) return put.error();
-    TRY(const Bytes there, store_.get(name, kObjectBytesMax));
+    const auto there = store_.get(name, kObjectBytesMax);
+    if (!there.ok() && !is_verdict(there.error())) return there.error();
     // Ours if an earlier attempt went through although it was reported as failed.
-    if (there == object) return crypto::sha256(object);
-    if (is_own_manifest(there, sequence_)) {
+    if (there.ok() && *there == object) return crypto::sha256(object);
+    if (there.ok() && is_own_manifest(*there, sequence_)) {
       return Error{Errc::identity_cloned,
                    name +
                        " was written by somebody else while this backup ran. If this machine was "

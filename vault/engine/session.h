@@ -153,7 +153,7 @@ class Session {
   // Puts a begin object under a fresh id, then reads the condemned lists.
   Status start_session();
   Status look_at_points();
-  Status find_previous(uint64_t newest);
+  Status find_previous(const std::set<uint64_t>& numbers);
   bool is_own_manifest(ByteView object, uint64_t sequence) const;
   Status check_base();
   Status load_index_once();

@@ -8,13 +8,9 @@
 namespace holdfast::vault {
 namespace {
 
-bool is_absent(const Error& e) {
-  return e.code == std::errc::no_such_file_or_directory;
-}
-
 // Turns "does not parse" and "does not verify" into what they mean for a vault's object.
 Error object_error(Error error, const std::string& name) {
-  if (error.code == holdfast::Errc::malformed) {
+  if (error.code == holdfast::Errc::malformed || error.code == holdfast::Errc::limit_exceeded) {
     return Error{Errc::damaged, name + " (" + error.context + ")"};
   }
   if (error.code == holdfast::Errc::authentication_failed) {
@@ -23,7 +19,7 @@ Error object_error(Error error, const std::string& name) {
   return error;
 }
 
-// Nothing if there is no such succession.
+// Nothing if there is no such succession. One that cannot be believed is an error of its own.
 Result<std::optional<Succession>> load_succession(Store& store, const VaultId& vault,
                                                   uint32_t generation,
                                                   const crypto::PublicKey& pinned) {
@@ -31,7 +27,7 @@ Result<std::optional<Succession>> load_succession(Store& store, const VaultId& v
   auto object = store.get(name, kObjectBytesMax);
   if (!object.ok()) {
     if (is_absent(object.error())) return std::optional<Succession>();
-    return std::move(object).error();
+    return object_error(std::move(object).error(), name);
   }
   auto succession = decode_succession(*object, pinned);
   if (!succession.ok()) return object_error(std::move(succession).error(), name);
@@ -39,6 +35,16 @@ Result<std::optional<Succession>> load_succession(Store& store, const VaultId& v
     return Error{Errc::damaged, name + " (it belongs elsewhere)"};
   }
   return std::optional(std::move(*succession));
+}
+
+// Whether keys were succeeded. A succession that cannot be believed is as good as none: whoever can
+// put junk there could have removed the object as well, and the check names it.
+Result<std::optional<Succession>> successor_of(Store& store, const VaultId& vault,
+                                               uint32_t generation,
+                                               const crypto::PublicKey& pinned) {
+  auto next = load_succession(store, vault, generation + 1, pinned);
+  if (next.ok() || !is_verdict(next.error())) return next;
+  return std::optional<Succession>();
 }
 
 }  // namespace
@@ -75,7 +81,7 @@ Result<crypto::PublicKey> vault_key_of(Store& store, const Description& descript
 Result<bool> update_pins(Store& store, AgentKeys& keys) {
   bool changed = false;
   for (;;) {
-    TRY(const auto next, load_succession(store, keys.vault, keys.generation + 1, keys.vault_key));
+    TRY(const auto next, successor_of(store, keys.vault, keys.generation, keys.vault_key));
     if (!next) return changed;
     keys.generation = next->generation;
     keys.vault_key = next->vault_key;
@@ -84,14 +90,23 @@ Result<bool> update_pins(Store& store, AgentKeys& keys) {
   }
 }
 
+Result<bool> is_superseded(Store& store, const VaultId& vault, const VaultSecret& secret) {
+  TRY(const auto next, successor_of(store, vault, secret.generation, secret.vault_key()));
+  return next.has_value();
+}
+
 Result<Roster> load_roster(Store& store, const VaultId& vault, const crypto::PublicKey& vault_key,
                            uint32_t generation) {
   TRY(const auto objects, store.list(std::string(kRosterPrefix)));
   for (auto it = objects.rbegin(); it != objects.rend(); ++it) {
     const auto sequence = parse_roster_name(it->name);
     if (!sequence.ok()) continue;
-    TRY(const Bytes object, store.get(it->name, kObjectBytesMax));
-    auto roster = decode_roster(object, vault_key);
+    const auto object = store.get(it->name, kObjectBytesMax);
+    if (!object.ok()) {
+      if (is_verdict(object.error())) continue;
+      return object.error();
+    }
+    auto roster = decode_roster(*object, vault_key);
     if (roster.ok() && roster->vault == vault && roster->sequence == *sequence &&
         roster->generation == generation) {
       return roster;
@@ -145,9 +160,8 @@ const OpenRoster::Agent* OpenRoster::find(const AgentId& agent) const {
 
 Result<OpenRoster> open_roster(Store& store, const Description& description,
                                const VaultSecret& secret) {
-  TRY(const auto later,
-      load_succession(store, description.vault, secret.generation + 1, secret.vault_key()));
-  if (later) {
+  TRY(const bool superseded, is_superseded(store, description.vault, secret));
+  if (superseded) {
     return Error{Errc::key_not_trusted,
                  "this key slot was made before the vault's keys were "
                  "rotated; use a passphrase that was set since"};

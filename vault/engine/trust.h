@@ -21,6 +21,8 @@ Result<crypto::PublicKey> vault_key_of(Store& store, const Description& descript
 // the credential has to be saved. Errors: Errc::key_not_trusted for a succession that the pinned
 // key did not sign.
 Result<bool> update_pins(Store& store, AgentKeys& keys);
+// Whether another secret took over from this one by a recovery rotation.
+Result<bool> is_superseded(Store& store, const VaultId& vault, const VaultSecret& secret);
 
 // The roster in force: the one with the highest number that `vault_key` signed for `generation`.
 // Others are passed over: junk that anybody could put, and what rotations left that did not end.

@@ -390,6 +390,45 @@ TEST_F(SessionTest, AForeignManifestOnlyTakesANumber) {
   EXPECT_EQ(list.defects.size(), 2u);
 }
 
+// However high the planted number: the next one is the item's own next.
+TEST_F(SessionTest, APlantedNumberCannotEndTheNumbers) {
+  ASSERT_OK(testing::write_point(store, vault, files));
+  const std::string prefix = point_name(vault.item, 1).substr(0, kPointsPrefix.size() + 33);
+  ASSERT_OK(store.put(prefix + "9999999999999999999", as_bytes("junk")));
+  ASSERT_OK(store.put(point_name(vault.item, 2), Bytes(kObjectBytesMax + 1)));
+  ASSIGN(const auto next, testing::write_point(store, vault, files));
+  EXPECT_EQ(next.point.sequence, 3u);
+  expect_readable(next, files);
+  const PointList list = points();
+  EXPECT_EQ(list.points.size(), 2u);
+  EXPECT_EQ(list.defects.size(), 2u);
+}
+
+// Between the look at the condemned lists and the note that a pack is relied on, a new list comes
+// in and the session's epoch names it.
+TEST_F(SessionTest, APackCondemnedWhileItIsLookedUpIsNotReliedOn) {
+  ASSERT_OK(testing::write_point(store, vault, files));
+  testing::FaultyStore faulty(store);
+  ASSIGN(const auto session, testing::begin_session(faulty, vault, request(), options()));
+  bool condemned = false;
+  faulty.on_operation = [&](const std::string& kind, const std::string& name) {
+    if (condemned || kind != "get_range" || !name.starts_with(kPacksPrefix)) return;
+    condemned = true;
+    condemn_all();
+    EXPECT_OK(session->advance());
+  };
+  ASSIGN(const ChunkId root, testing::store_files(*session, files));
+  EXPECT_TRUE(condemned);
+  faulty.on_operation = nullptr;
+  ManifestDraft draft;
+  draft.roots = {root};
+  ASSIGN(const CommittedPoint point, session->commit(std::move(draft)));
+  for (const ObjectInfo& o : *store.list(std::string(kPacksPrefix))) {
+    if (!o.name.starts_with(pack_prefix(session->id()))) ASSERT_OK(store.remove(o.name));
+  }
+  expect_readable({point, root}, files);
+}
+
 TEST_F(SessionTest, ASecondManifestForOneNumberIsACloneAndRefused) {
   ASSERT_OK(testing::write_point(store, vault, files));
   const auto one = begin(request());

@@ -112,9 +112,13 @@ TEST_F(RotationTest, SlotsOpenProveAndGo) {
   ASSERT_OK(vault->unlock("third passphrase"));
   ASSIGN(slots, list_slots(*vault));
   ASSERT_EQ(slots.size(), 3u);
-  ASSERT_OK(remove_slot(*vault, slots[0].slot.id));
-  ASSERT_OK(remove_slot(*vault, slots[1].slot.id));
-  EXPECT_ERROR(std::errc::operation_not_permitted, remove_slot(*vault, slots[2].slot.id));
+  ASSIGN(const UnlockedSlot third, vault->unlock("third passphrase"));
+  EXPECT_ERROR(std::errc::operation_not_permitted, remove_slot(*vault, third, third.slot.id));
+  EXPECT_ERROR(Errc::missing, remove_slot(*vault, third, SlotId::random()));
+  for (const SlotStatus& s : slots) {
+    if (s.slot.id != third.slot.id) ASSERT_OK(remove_slot(*vault, third, s.slot.id));
+  }
+  ASSERT_OK(vault->unlock("third passphrase"));
 }
 
 TEST_F(RotationTest, ANewRecoveryKeyTakesOverAndOldPointsStayReadable) {
