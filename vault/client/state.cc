@@ -103,7 +103,11 @@ Result<std::optional<AgentKeys>> StateDirectory::load_credential(const VaultId& 
   if (!bytes) return std::optional<AgentKeys>();
   auto keys = decode_agent_keys(*bytes);
   crypto::wipe(*bytes);
-  if (!keys.ok()) return std::move(keys).error().in(vault_path(vault));
+  if (!keys.ok()) {
+    return Error{keys.error().code,
+                 io::join_path(vault_path(vault), "credential") +
+                     " is damaged (make this machine a new agent with 'holdfast vault enrol')"};
+  }
   return std::optional(std::move(*keys));
 }
 

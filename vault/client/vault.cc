@@ -173,7 +173,12 @@ Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
 Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& options) {
   TRY(const OpenRoster open, open_roster(*store_, description_, secret));
   Roster roster = open.clear;
-  TRY(const auto stored, state_.load_credential(id()));
+  auto loaded = state_.load_credential(id());
+  // A damaged one is none: its keys are lost, and this is the way to new ones.
+  if (!loaded.ok() && loaded.error().code != holdfast::Errc::malformed) {
+    return std::move(loaded).error();
+  }
+  const std::optional<AgentKeys> stored = loaded.ok() ? std::move(*loaded) : std::nullopt;
   const OpenRoster::Agent* self = stored && !options.fresh ? open.find(stored->agent) : nullptr;
   if (self != nullptr && self->state == AgentState::active) {
     // Fetch what a rotation changed.

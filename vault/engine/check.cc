@@ -7,6 +7,7 @@
 #include "vault/engine/check_objects.h"
 #include "vault/engine/check_packs.h"
 #include "vault/engine/check_points.h"
+#include "vault/format/object_names.h"
 
 namespace holdfast::vault {
 
@@ -18,15 +19,22 @@ Result<CheckReport> check_vault(Store& store, const Description& description,
       options.workers != 0 ? options.workers : std::max(1u, std::thread::hardware_concurrency());
   CheckContext context{store, description, options, progress, std::move(stop), workers, {}, {}};
   TRY(const Roster roster, check_objects(context, vault_key, generation));
-  PackCheck packs(context);
-  TRYV(packs.check_packs());
-  TRYV(packs.check_index());
+  // A backup that runs beside this puts packs, then index runs, then its manifest. Listing them the
+  // other way round finds all that each of them needs.
   std::unique_ptr<VaultReader> reader;
+  PointList points;
   if (secret != nullptr) {
     TRY(reader, VaultReader::open(store, description, *secret));
-    TRYV(packs.read_data(*reader));
+    TRY(points, reader->points());
+  } else {
+    TRY(points, list_points(store, description, roster));
   }
-  TRYV(check_points(context, packs, roster, reader.get()));
+  TRY(const auto index_runs, store.list(std::string(kIndexPrefix)));
+  PackCheck packs(context);
+  TRYV(packs.check_packs());
+  TRYV(packs.check_index(index_runs));
+  if (reader) TRYV(packs.read_data(*reader));
+  TRYV(check_points(context, packs, points, reader.get()));
   TRYV(packs.count());
   return std::move(context.report);
 }

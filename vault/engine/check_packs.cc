@@ -99,8 +99,7 @@ Status PackCheck::hash_segments(CheckedPack& checked, const PackFooter& footer,
   return {};
 }
 
-Status PackCheck::check_index() {
-  TRY(const auto objects, c_.store.list(std::string(kIndexPrefix)));
+Status PackCheck::check_index(const std::vector<ObjectInfo>& objects) {
   std::set<PackId> covered;
   for (const ObjectInfo& object : objects) {
     TRYV(c_.interrupted());

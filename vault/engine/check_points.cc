@@ -11,16 +11,10 @@ using IdSet = boost::unordered_flat_set<ChunkId, IdHash>;
 
 class PointChecker {
  public:
-  PointChecker(CheckContext& context, PackCheck& packs, const Roster& roster, VaultReader* reader)
-      : c_(context), packs_(packs), roster_(roster), reader_(reader) {}
+  PointChecker(CheckContext& context, PackCheck& packs, VaultReader* reader)
+      : c_(context), packs_(packs), reader_(reader) {}
 
-  Status run() {
-    PointList list;
-    if (reader_) {
-      TRY(list, reader_->points());
-    } else {
-      TRY(list, list_points(c_.store, c_.description, roster_));
-    }
+  Status run(const PointList& list) {
     for (const PointDefect& d : list.defects) c_.damage(d.name, d.reason);
     for (const PointDefect& d : list.remarks) c_.remark(d.name, d.reason);
     c_.report.points_checked = list.points.size();
@@ -165,16 +159,15 @@ class PointChecker {
 
   CheckContext& c_;
   PackCheck& packs_;
-  const Roster& roster_;
   VaultReader* const reader_;
   IdSet whole_;  // pages that are good with everything below them
 };
 
 }  // namespace
 
-Status check_points(CheckContext& context, PackCheck& packs, const Roster& roster,
+Status check_points(CheckContext& context, PackCheck& packs, const PointList& points,
                     VaultReader* reader) {
-  return PointChecker(context, packs, roster, reader).run();
+  return PointChecker(context, packs, reader).run(points);
 }
 
 }  // namespace holdfast::vault

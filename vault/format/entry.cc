@@ -54,6 +54,7 @@ Result<std::vector<Xattr>> decode_xattrs(ByteView bytes) {
   for (uint64_t i = 0; i < n && in.ok(); ++i) {
     Xattr x;
     x.name = in.text(255);
+    if (x.name.empty() || (!out.empty() && x.name <= out.back().name)) in.fail("are out of order");
     x.value = to_bytes(in.block(kChunkBytesMax));
     out.push_back(std::move(x));
   }

@@ -157,6 +157,7 @@ void decode_entry(wire::Decoder& in, EdgeReader& edges, const OwnerTable& users,
   }
   if (mask & kLinkTo) {
     e.link_to = in.text(kKeyBytesMax);
+    if (e.type == EntryType::directory) in.fail("has a hard link to a directory");
     if (e.link_to.empty() || !is_valid_key(e.link_to) || compare_keys(e.link_to, key) >= 0) {
       in.fail("has a bad hard link");
     }

@@ -140,6 +140,10 @@ Result<SegmentPlain> SegmentSealer::decrypt(const SessionKey& key, uint64_t coun
 
 Status SegmentSealer::decompress(const SegmentPlain& plain, Buffer& out) {
   out.reset(plain.chunk_bytes);
+  if (ZSTD_findFrameCompressedSize(plain.payload.data(), plain.payload.size()) !=
+      plain.payload.size()) {
+    return damaged("is not one frame");
+  }
   const size_t n = ZSTD_decompressDCtx(decompressor_.get(), out.data(), plain.chunk_bytes,
                                        plain.payload.data(), plain.payload.size());
   if (ZSTD_isError(n) || n != plain.chunk_bytes) return damaged("does not decompress");
