@@ -20,7 +20,8 @@ class PackCheck {
 
   // In this order. Each adds to the context's report. Errors: the store's; Errc::interrupted.
   Status check_packs();
-  Status check_index();
+  // `objects` are the index runs, listed before the packs.
+  Status check_index(const std::vector<ObjectInfo>& objects);
   // Opens a random share of the packs and holds every chunk of them against its id.
   Status read_data(VaultReader& reader);
   Status count();

@@ -5,9 +5,9 @@
 
 namespace holdfast::vault {
 
-// After packs and index were checked. `reader` names the files affected; null without the secret.
-// Errors: the store's; Errc::interrupted.
-Status check_points(CheckContext& context, PackCheck& packs, const Roster& roster,
+// After packs and index were checked. `points` were listed before them. `reader` names the files
+// affected; null without the secret. Errors: the store's; Errc::interrupted.
+Status check_points(CheckContext& context, PackCheck& packs, const PointList& points,
                     VaultReader* reader);
 
 }  // namespace holdfast::vault
