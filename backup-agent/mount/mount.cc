@@ -166,11 +166,11 @@ void on_opendir(fuse_req_t request, fuse_ino_t id, fuse_file_info* file) {
   if (fuse_reply_open(request, file) != 0) delete open;
 }
 
-void on_readdir(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
-                fuse_file_info* file) {
-  auto* open = reinterpret_cast<OpenDirectory*>(file->fh);
-  const std::lock_guard lock(open->mutex);
-  std::vector<char> buffer(size);
+// Fills `buffer` with names from position `offset` on, and gives how much of it is used.
+Result<size_t> read_names(fuse_req_t request, OpenDirectory& open, fuse_ino_t id, off_t offset,
+                          std::vector<char>& buffer) {
+  const std::lock_guard lock(open.mutex);
+  const size_t size = buffer.size();
   size_t used = 0;
   const auto add = [&](const char* name, const struct stat& st, off_t next) {
     const size_t n = fuse_add_direntry(request, buffer.data() + used, size - used, name, &st, next);
@@ -188,15 +188,24 @@ void on_readdir(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
       if (!add(at == 0 ? "." : "..", st, next)) break;
       continue;
     }
-    auto item = open->stream->at(at - 2);
-    if (!item.ok()) {
-      fuse_reply_err(request, errno_of(item.error()));
-      return;
-    }
-    if (!*item) break;
-    if (!add((*item)->name.c_str(), attributes_of((*item)->entry, 0), next)) break;
+    TRY(const auto item, open.stream->at(at - 2));
+    if (!item) break;
+    if (!add(item->name.c_str(), attributes_of(item->entry, item->inode), next)) break;
   }
-  fuse_reply_buf(request, buffer.data(), used);
+  return used;
+}
+
+void on_readdir(fuse_req_t request, fuse_ino_t id, size_t size, off_t offset,
+                fuse_file_info* file) {
+  std::vector<char> buffer(size);
+  const auto used =
+      read_names(request, *reinterpret_cast<OpenDirectory*>(file->fh), id, offset, buffer);
+  // Once there is a reply the directory may be closed, by another thread: its lock must be free.
+  if (used.ok()) {
+    fuse_reply_buf(request, buffer.data(), *used);
+  } else {
+    fuse_reply_err(request, errno_of(used.error()));
+  }
 }
 
 void on_releasedir(fuse_req_t request, fuse_ino_t, fuse_file_info* file) {

@@ -53,7 +53,8 @@ class FixedStream final : public DirectoryStream {
     if (position >= directory_->children.size()) return std::optional<Item>();
     const auto& [name, id] = directory_->children[position];
     const TreeNodePtr node = tree_.find(id);
-    return std::optional(Item{name, node ? node->entry.entry : fixed_directory()});
+    return std::optional(node ? Item{name, node->entry.entry, node->inode}
+                              : Item{name, fixed_directory(), id});
   }
 
  private:
@@ -63,8 +64,9 @@ class FixedStream final : public DirectoryStream {
 
 class PointStream final : public DirectoryStream {
  public:
-  explicit PointStream(TreeNodePtr directory)
-      : directory_(std::move(directory)),
+  PointStream(PointTree& tree, TreeNodePtr directory)
+      : tree_(tree),
+        directory_(std::move(directory)),
         cursor_(*directory_->domain, directory_->point->manifest.roots[0]) {}
 
   Result<std::optional<Item>> at(uint64_t position) override {
@@ -76,7 +78,8 @@ class PointStream final : public DirectoryStream {
     if (ended()) return std::optional<Item>();
     const std::string& key = cursor_->key;
     const size_t skip = directory_->entry.key.empty() ? 0 : directory_->entry.key.size() + 1;
-    return std::optional(Item{key.substr(skip), cursor_->entry});
+    return std::optional(
+        Item{key.substr(skip), cursor_->entry, tree_.inode_of(*directory_->point, *cursor_)});
   }
 
  private:
@@ -91,6 +94,7 @@ class PointStream final : public DirectoryStream {
     return cursor_.at_end() || !vault::is_within(cursor_->key, directory_->entry.key);
   }
 
+  PointTree& tree_;
   TreeNodePtr directory_;
   vault::PathCursor cursor_;
   uint64_t position_ = 0;
@@ -165,7 +169,9 @@ TreeNodePtr PointTree::find(NodeId id) {
   return it == nodes_.end() ? nullptr : it->second.node;
 }
 
-uint64_t PointTree::inode_of(const vault::RecoveryPoint& point, const std::string& key) const {
+uint64_t PointTree::inode_of(const vault::RecoveryPoint& point,
+                             const vault::PathEntry& entry) const {
+  const std::string& key = entry.entry.link_to.empty() ? entry.key : entry.entry.link_to;
   crypto::SipKey k;
   std::memcpy(&k, point.sha256.data(), sizeof k);
   return crypto::siphash24(k, as_bytes(key)) | (uint64_t{1} << 63);  // not one of the fixed ones
@@ -194,7 +200,7 @@ Result<TreeNodePtr> PointTree::lookup(const TreeNode& parent, const std::string&
   auto node = std::make_shared<TreeNode>();
   node->point = parent.point;
   node->domain = parent.domain;
-  node->inode = inode_of(*parent.point, entry.entry.link_to.empty() ? key : entry.entry.link_to);
+  node->inode = inode_of(*parent.point, entry);
   node->entry = std::move(entry);
   const std::lock_guard lock(mutex_);
   const auto [it, fresh] = by_name_.try_emplace(full_name, next_);
@@ -223,7 +229,7 @@ void PointTree::forget(NodeId id, uint64_t count) {
 
 std::unique_ptr<DirectoryStream> PointTree::open_directory(const TreeNodePtr& directory) {
   if (directory->is_fixed) return std::make_unique<FixedStream>(*this, directory);
-  return std::make_unique<PointStream>(directory);
+  return std::make_unique<PointStream>(*this, directory);
 }
 
 Result<size_t> PointTree::read(const TreeNode& file, uint64_t offset, MutableByteView out) {

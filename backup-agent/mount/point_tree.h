@@ -38,6 +38,7 @@ class DirectoryStream {
   struct Item {
     std::string name;
     vault::Entry entry;
+    uint64_t inode = 0;  // as lookup gives it; readdir(3) skips names that have none
   };
   virtual Result<std::optional<Item>> at(uint64_t position) = 0;
 };
@@ -54,6 +55,8 @@ class PointTree {
   // Gives back `count` uses.
   void forget(NodeId id, uint64_t count);
   std::unique_ptr<DirectoryStream> open_directory(const TreeNodePtr& directory);
+  // What stat shows as the inode of an entry: the same for all names of a file.
+  uint64_t inode_of(const vault::RecoveryPoint& point, const vault::PathEntry& entry) const;
   // Fills `out` from `offset`, less at the end of the file.
   Result<size_t> read(const TreeNode& file, uint64_t offset, MutableByteView out);
 
@@ -61,8 +64,6 @@ class PointTree {
   PointTree() = default;
   NodeId add_fixed(vault::Entry entry, std::vector<std::pair<std::string, NodeId>> children,
                    const vault::RecoveryPoint* point, vault::DomainReader* domain);
-  uint64_t inode_of(const vault::RecoveryPoint& point, const std::string& key) const;
-
   struct Used {
     TreeNodePtr node;
     uint64_t uses = 0;
