@@ -68,6 +68,12 @@ std::string xattr_kind(const std::string& name) {
   return "extended attributes '" + name.substr(0, name.find('.')) + ".*'";
 }
 
+// ext4 says that there is no space, and others that it is too much, if a value does not fit in what
+// they have for the attributes of one object: that is no full disk.
+int xattr_error(int error) {
+  return error == ENOSPC || error == E2BIG || error == ERANGE ? ENOTSUP : error;
+}
+
 // Names that are there and should not be.
 template <class Read, class Remove>
 void remove_other_xattrs(const std::vector<vault::Xattr>& wanted, const Read& read,
@@ -171,7 +177,7 @@ Status MetadataWriter::apply(int fd, const vault::Entry& entry,
   }
   for (const vault::Xattr& x : xattrs) {
     if (::fsetxattr(fd, x.name.c_str(), x.value.data(), x.value.size(), 0) != 0 &&
-        !refused(errno, xattr_kind(x.name), path)) {
+        !refused(xattr_error(errno), xattr_kind(x.name), path)) {
       return errno_error("extended attribute " + x.name + " of " + path);
     }
   }
@@ -215,7 +221,7 @@ Status MetadataWriter::apply_at(int directory_fd, const std::string& name,
   }
   for (const vault::Xattr& x : xattrs) {
     if (::lsetxattr(proc.c_str(), x.name.c_str(), x.value.data(), x.value.size(), 0) != 0 &&
-        !refused(errno, xattr_kind(x.name), path)) {
+        !refused(xattr_error(errno), xattr_kind(x.name), path)) {
       return errno_error("extended attribute " + x.name + " of " + path);
     }
   }
