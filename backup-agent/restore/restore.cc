@@ -5,7 +5,7 @@
 
 #include <sys/resource.h>
 
-#include "backup-agent/restore/planner.h"
+#include "backup-agent/restore/restore_planner.h"
 #include "vault/errc.h"
 
 namespace holdfast::backup_agent {
@@ -74,7 +74,7 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
     WindowRunner runner(context);
     while (auto window = windows.pop()) runner.run(**window);
   });
-  Planner planner(context, root, backed_up_keys(point), filter, windows);
+  RestorePlanner planner(context, root, backed_up_keys(point), filter, windows);
   Status planned = planner.plan(std::move(target), fresh, stop);
   if (!planned.ok()) context.fail(planned.error());
   windows.close();

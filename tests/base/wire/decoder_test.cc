@@ -45,11 +45,11 @@ TEST(Wire, VarintsRoundTripAtEveryLength) {
       Encoder out;
       out.varint(v);
       out.signed_varint(static_cast<int64_t>(v));
-      out.signed_varint(-static_cast<int64_t>(v));
+      out.signed_varint(static_cast<int64_t>(0 - v));
       Decoder in(out.view(), "test");
       EXPECT_EQ(in.varint(), v);
       EXPECT_EQ(in.signed_varint(), static_cast<int64_t>(v));
-      EXPECT_EQ(in.signed_varint(), -static_cast<int64_t>(v));
+      EXPECT_EQ(in.signed_varint(), static_cast<int64_t>(0 - v));
       EXPECT_OK(in.finish());
     }
   }

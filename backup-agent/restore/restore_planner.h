@@ -17,11 +17,12 @@
 
 namespace holdfast::backup_agent {
 
-class Planner {
+class RestorePlanner {
  public:
   // `backed_up`: keys of the paths that the backup was asked for.
-  Planner(RestoreContext& context, const vault::ChunkId& root, std::vector<std::string> backed_up,
-          const Filter& filter, async::BoundedQueue<std::unique_ptr<Window>>& windows)
+  RestorePlanner(RestoreContext& context, const vault::ChunkId& root,
+                 std::vector<std::string> backed_up, const Filter& filter,
+                 async::BoundedQueue<std::unique_ptr<Window>>& windows)
       : context_(context),
         options_(context.options),
         root_(root),

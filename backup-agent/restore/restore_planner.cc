@@ -1,4 +1,4 @@
-#include "backup-agent/restore/planner.h"
+#include "backup-agent/restore/restore_planner.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -28,7 +28,8 @@ bool same_times(const vault::Entry& entry, const struct stat& st) {
 
 }  // namespace
 
-Status Planner::plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::stop_token stop) {
+Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
+                            std::stop_token stop) {
   vault::PathCursor cursor(context_.domain, root_);
   TRYV(cursor.seek(options_.subpath));
   if (cursor.at_end() || !vault::is_within(cursor->key, options_.subpath)) {
@@ -59,7 +60,7 @@ Status Planner::plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::sto
   return walked;
 }
 
-void Planner::make_links() {
+void RestorePlanner::make_links() {
   for (PendingLink& link : pending_links_) {
     if (!context_.stopped) make_link(link);
     link.directory->release();
@@ -69,7 +70,7 @@ void Planner::make_links() {
   link_objects_.clear();
 }
 
-Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
+Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
   while (!cursor.at_end() && vault::is_within(cursor->key, options_.subpath)) {
     if (stop.stop_requested()) return Error{Errc::interrupted, ""};
     if (context_.stopped) return {};
@@ -112,14 +113,14 @@ Status Planner::walk(vault::PathCursor& cursor, const std::stop_token& stop) {
   return {};
 }
 
-void Planner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
+void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
   // Of the directories above what was backed up the point knows nothing but the way down.
   const bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
                                     [&](const auto& path) { return vault::is_within(key, path); });
   frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}});
 }
 
-void Planner::pop() {
+void RestorePlanner::pop() {
   Frame frame = std::move(frames_.back());
   frames_.pop_back();
   if (options_.delete_extra && frame.included && frame.is_whole && !context_.stopped) {
@@ -128,11 +129,11 @@ void Planner::pop() {
   frame.directory->release();
 }
 
-void Planner::visit(std::string_view action, const std::string& key) {
+void RestorePlanner::visit(std::string_view action, const std::string& key) {
   if (context_.visit) context_.visit(action, "/" + key);
 }
 
-Status Planner::take(const vault::PathEntry& e, Frame& parent, const std::string& name) {
+Status RestorePlanner::take(const vault::PathEntry& e, Frame& parent, const std::string& name) {
   if (!options_.dry_run && !parent.directory->ensure()) return {};
   if (e.entry.has_links || !e.entry.link_to.empty()) {
     const std::string& object = e.entry.link_to.empty() ? e.key : e.entry.link_to;
@@ -157,7 +158,7 @@ Status Planner::take(const vault::PathEntry& e, Frame& parent, const std::string
   return take_other(e, parent, name, exists, st);
 }
 
-bool Planner::leave_existing(const vault::Entry& entry, const struct stat& st) const {
+bool RestorePlanner::leave_existing(const vault::Entry& entry, const struct stat& st) const {
   if (options_.overwrite == Overwrite::never) return true;
   if (options_.overwrite != Overwrite::if_newer) return false;
   return std::tie(entry.mtime_s, entry.mtime_ns) <=
@@ -165,8 +166,8 @@ bool Planner::leave_existing(const vault::Entry& entry, const struct stat& st) c
                          static_cast<uint32_t>(st.st_mtim.tv_nsec));
 }
 
-Status Planner::take_file(const vault::PathEntry& e, Frame& parent, const std::string& name,
-                          bool exists, const struct stat& st) {
+Status RestorePlanner::take_file(const vault::PathEntry& e, Frame& parent, const std::string& name,
+                                 bool exists, const struct stat& st) {
   FileTask::Mode mode = FileTask::Mode::create;
   if (exists) {
     if (leave_existing(e.entry, st)) {
@@ -209,7 +210,7 @@ Status Planner::take_file(const vault::PathEntry& e, Frame& parent, const std::s
   return plan_content(file);
 }
 
-Status Planner::plan_content(const FileTask::Ptr& file) {
+Status RestorePlanner::plan_content(const FileTask::Ptr& file) {
   const bool compare = file->mode() == FileTask::Mode::patch;
   const bool several = file->entry().extents_root || file->entry().extents.size() > 1;
   if (several) ++window_->open_files;
@@ -236,16 +237,16 @@ Status Planner::plan_content(const FileTask::Ptr& file) {
   return planned;
 }
 
-void Planner::remember_link_object(const vault::PathEntry& e, Frame& parent,
-                                   const std::string& name, FileTask::Ptr file) {
+void RestorePlanner::remember_link_object(const vault::PathEntry& e, Frame& parent,
+                                          const std::string& name, FileTask::Ptr file) {
   if (!e.entry.has_links && e.entry.link_to.empty()) return;
   parent.directory->hold();
   link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = {parent.directory, name,
                                                                       std::move(file)};
 }
 
-bool Planner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
-                            const struct stat& st) {
+bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
+                                   const struct stat& st) {
   if (options_.dry_run) return true;
   const auto remove = [&]() -> Status {
     TRY(const auto fd, parent.directory->handle()->fd());
@@ -266,8 +267,8 @@ bool Planner::clear_the_way(Frame& parent, const std::string& name, const std::s
   return false;
 }
 
-Status Planner::take_other(const vault::PathEntry& e, Frame& parent, const std::string& name,
-                           bool exists, const struct stat& st) {
+Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, const std::string& name,
+                                  bool exists, const struct stat& st) {
   if (exists && leave_existing(e.entry, st)) {
     visit("skip", e.key);
     return {};
@@ -318,7 +319,7 @@ Status Planner::take_other(const vault::PathEntry& e, Frame& parent, const std::
   return {};
 }
 
-void Planner::make_link(const PendingLink& link) {
+void RestorePlanner::make_link(const PendingLink& link) {
   const LinkObject& object = link_objects_.at(link.key);
   const std::string path = io::join_path(link.directory->path(), link.name);
   if (object.file && !object.file->is_done()) {
@@ -360,7 +361,7 @@ void Planner::make_link(const PendingLink& link) {
   ++context_.report.links;
 }
 
-void Planner::delete_extra(Frame& frame) {
+void RestorePlanner::delete_extra(Frame& frame) {
   if (!frame.directory->handle() || frame.directory->is_fresh()) return;
   const auto run = [&]() -> Status {
     TRY(const auto names, list_names(*frame.directory->handle()));
@@ -382,7 +383,7 @@ void Planner::delete_extra(Frame& frame) {
   if (const Status done = run(); !done.ok()) context_.failed(frame.directory->path(), done.error());
 }
 
-void Planner::submit() {
+void RestorePlanner::submit() {
   if (window_->files.empty()) return;
   windows_.push(std::exchange(window_, std::make_unique<Window>()));
 }
