@@ -31,5 +31,10 @@ foreach(file ${e2e_files})
     ENVIRONMENT HOLDFAST=$<TARGET_FILE:holdfast> TIMEOUT 600 LABELS e2e)
 endforeach()
 
+# The independent reader of tools/reader: against the vectors, the program's vaults and forged ones.
+add_test(NAME reader COMMAND ${PYTHON} -B ${CMAKE_SOURCE_DIR}/tests/reader/reader_test.py)
+set_tests_properties(reader PROPERTIES
+  ENVIRONMENT HOLDFAST=$<TARGET_FILE:holdfast> TIMEOUT 600)
+
 # What tools/test builds under a sanitizer.
 add_custom_target(sanitized DEPENDS test_base test_vault test_backup_agent)

@@ -27,7 +27,7 @@ class Extraction:
         self.is_root = os.geteuid() == 0
         self.path = []  # components of `here`
         self.entered = [None]  # the entry of each directory on the way, if the map has one
-        self.first_names = {}  # key -> (device and inode, content) of files with further names
+        self.first_names = {}  # key -> (device and inode, content) of what has further names
 
     def run(self, entries):
         """Everything that can be had. Refused pages end it, after what came before them."""
@@ -62,13 +62,15 @@ class Extraction:
             self._enter(parent, None)
         if e.type == maps.DIRECTORY:
             self._enter(name, e)
-        elif e.type == maps.FILE:
-            self._file(name, e)
-        else:
-            if e.type == maps.SYMLINK:
+        elif not self._link(name, e):
+            if e.type == maps.FILE:
+                self._file(name, e)
+            elif e.type == maps.SYMLINK:
                 os.symlink(e.target, name, dir_fd=self.here)
             else:
                 os.mknod(name, 0o600 | _TYPES[e.type], os.makedev(*e.device), dir_fd=self.here)
+            if e.fields & maps.HAS_FURTHER_NAMES:
+                self.first_names[e.key] = self._inode(name), e.content
             self._describe(name, e)
 
     # --- Directories
@@ -108,22 +110,16 @@ class Extraction:
     # --- Files
 
     def _file(self, name, e):
-        if self._link(name, e):
-            return
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         fd = os.open(name, flags, 0o600, dir_fd=self.here)
         try:
             try:
                 self._write(fd, e)
             finally:
-                status = os.fstat(fd)
                 os.close(fd)
         except Refused:
             os.unlink(name, dir_fd=self.here)  # no half file may pass for a whole one
             raise
-        if e.fields & maps.HAS_FURTHER_NAMES:
-            self.first_names[e.key] = (status.st_dev, status.st_ino), e.content
-        self._describe(name, e)
 
     def _write(self, fd, e):
         size = 0
@@ -141,7 +137,7 @@ class Extraction:
         os.ftruncate(fd, size)
 
     def _link(self, name, e):
-        """Makes a further name of a file that is there. False: it has to be written."""
+        """Makes a further name of what is there. False: it has to be made anew."""
         inode, content = self.first_names.get(e.link, (None, None))
         if inode is None or content != e.content:
             return False
@@ -149,11 +145,14 @@ class Extraction:
             os.link(e.link, name, src_dir_fd=self.root, dst_dir_fd=self.here, follow_symlinks=False)
         except OSError:
             return False
-        status = os.stat(name, dir_fd=self.here, follow_symlinks=False)
-        if (status.st_dev, status.st_ino) == inode:
+        if self._inode(name) == inode:
             return True
         os.unlink(name, dir_fd=self.here)
         return False
+
+    def _inode(self, name):
+        status = os.stat(name, dir_fd=self.here, follow_symlinks=False)
+        return status.st_dev, status.st_ino
 
     # --- Metadata
 

@@ -168,17 +168,22 @@ class Successions:
         self.keys = [description.vault_key]
 
     def vault_key(self, generation):
-        """None if a succession is missing. Stop if one is there and is refused."""
+        """None if a succession is missing. Refused if one is there and is not to be believed."""
         while len(self.keys) <= generation:
             following = len(self.keys)
-            try:
-                data = self.store.get(f"succession/{spell(following)}")
-                if data is None:
-                    return None
-                self.keys.append(decode_succession(data, self.vault, following, self.keys[-1]))
-            except Refused as refused:
-                raise Stop(str(refused)) from None
+            data = self.store.get(f"succession/{spell(following)}")
+            if data is None:
+                return None
+            self.keys.append(decode_succession(data, self.vault, following, self.keys[-1]))
         return self.keys[generation]
+
+    def has_successor(self, generation, report):
+        """Junk is as good as none: whoever can put it could have removed the object as well."""
+        try:
+            return self.vault_key(generation + 1) is not None
+        except Refused as refused:
+            report.defect(f"succession/{spell(generation + 1)}", f"not believed, {refused}")
+            return False
 
 
 def unlock(store, description, text, report):
@@ -209,13 +214,18 @@ def unlock(store, description, text, report):
     why = None
     successions = Successions(store, description)
     for name, secret in sorted(opened, key=lambda o: -o[1].generation):
-        vault_key = successions.vault_key(secret.generation)
+        try:
+            vault_key = successions.vault_key(secret.generation)
+        except Refused as refused:
+            why = str(refused)
+            report.defect(name, f"passed over, {why}")
+            continue
         if vault_key is None:
             report.remark(name, "is of a rotation that did not end")
             continue
         if vault_key != crypto.ed25519_public(secret.vault_seed):
             why = "the vault is not the slot's: another vault key"
-        elif successions.vault_key(secret.generation + 1) is not None:
+        elif successions.has_successor(secret.generation, report):
             why = "the slot is out of date: its generation has a successor"
         else:
             return secret, vault_key
@@ -338,7 +348,7 @@ def roster_in_force(store, vault, secret, vault_key, report):
                 continue
             roster = decode_roster(data, vault, number, secret.generation, vault_key)
         except Refused as refused:
-            report.defect(name, f"passed over, {refused}")
+            report.remark(name, f"passed over, {refused}")
             continue
         own = crypto.x25519_public(secret.recovery_keys[secret.generation])
         if roster.recovery_key != own:

@@ -85,8 +85,8 @@ class Entry:
 
     @property
     def content(self):
-        """Equal for entries with the same bytes, in one domain."""
-        return self.size, self.extents, self.extents_root
+        """Equal for entries that may be names of one file, in one domain."""
+        return self.type, self.size, self.extents, self.extents_root, self.target, self.device
 
 
 def read_extent(c, references):
@@ -103,6 +103,9 @@ def decode_xattrs(data):
     c = Cursor(data, "extended attributes")
     xattrs = c.list(lambda: (c.text(LABEL_BYTES_MAX), c.block(CHUNK_BYTES_MAX)), 2)
     c.finish()
+    names = [name for name, _ in xattrs]
+    c.refuse_if(b"" in names or any(a >= b for a, b in zip(names, names[1:])),
+                "names that are empty or do not rise")
     return xattrs
 
 
@@ -128,6 +131,7 @@ def read_entry(c, before, base_time, users, groups, references):
         e.xattr_chunks = tuple(c.list(lambda: references.read(c), 1))
         c.refuse_if(not e.xattr_chunks, "an empty list of extended attributes")
     if fields & HAS_LINK:
+        c.refuse_if(type_ == DIRECTORY, "a directory with a link")
         e.link = c.text(PATH_BYTES_MAX)
         c.refuse_if(not e.link or not is_valid_key(e.link) or key_order(e.link) >= key_order(key),
                     "a link that does not come before")

@@ -2,6 +2,7 @@
 closing lists."""
 
 import dataclasses
+import itertools
 import re
 
 from . import crypto, keys
@@ -236,18 +237,28 @@ def list_points(store, vault, roster, session_keys, report):
     return points
 
 
+def _gaps(line, item, numbers):
+    """Numbers that must have had a point and have no object. `line`: the item's points in order."""
+    last = max(m.previous[0] for m in line)
+    # Numbers between a point and the one before it, as its agent knew it, were never points.
+    skipped = [(m.previous[0], m.sequence) for m in line]
+    there = sorted(n for i, n in numbers if i == item)
+    for start, end in zip([0, *there], [*there, last + 1]):
+        for sequence in range(start + 1, min(end, last + 1)):
+            if not any(low < sequence < high for low, high in skipped):
+                yield sequence
+
+
 def _compare(points, numbers, report):
     """What manifests tell of each other; nothing here removes a point."""
-    highest = {}
+    highest, lines = {}, {}
     for item, sequence in numbers:
         highest[item] = max(sequence, highest.get(item, 0))
-    for item, last in highest.items():
-        named, sequence = 0, 1
-        while sequence < last and named < GAPS_NAMED_MAX:
-            if (item, sequence) not in numbers:
-                report.defect(f"points/{item.hex()}/{spell(sequence)}", "is missing")
-                named += 1
-            sequence += 1
+    for point in points:
+        lines.setdefault(point.item, []).append(point.manifest)
+    for item, line in lines.items():
+        for sequence in itertools.islice(_gaps(line, item, numbers), GAPS_NAMED_MAX):
+            report.defect(f"points/{item.hex()}/{spell(sequence)}", "is missing")
     for before, point in zip(points, points[1:]):
         if before.item == point.item and point.manifest.previous[0] == before.manifest.sequence \
                 and point.manifest.previous[1] != before.id:
