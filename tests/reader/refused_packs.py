@@ -1,12 +1,13 @@
 """Forged and damaged packs and index runs; see refusals.py."""
 
+import os
 import unittest
 
 import support
-from forge import decode_parts, encode_pack, seal_part
+from forge import block, decode_parts, encode_pack, seal_part
 from holdfast_reader import crypto, packs
 from holdfast_reader.chunks import chunk_id
-from holdfast_reader.wire import u32
+from holdfast_reader.wire import u32, u64, varint
 from refusals import OTHER, RefusalTest
 
 
@@ -195,7 +196,6 @@ class Packs(RefusalTest):
         return out
 
     def test_insider_who_is_honest(self):
-        small = self.small
         self.insider(lambda: self.content("hosts", "note", "letters", "promise"))
         self.insider(self.pages, packs.METADATA_PACK, "pack.metadata")
         self.remove_runs()
@@ -252,6 +252,28 @@ class Packs(RefusalTest):
         """It does not: it says "clean" of a vault with a point that nobody can list."""
         self.put_file_as_root()
         self.check(expect=1)
+
+    def test_nothing_is_written_through_a_link(self):
+        """An insider's map has a symbolic link, and below it a file."""
+        small, outside = self.small, self.dir + "/outside"
+        os.mkdir(outside)
+        times = b"\0" + u32(0)
+        owners = b"\1\0\0" * 2
+        leaf = (b"\1\2" + u64(0) + owners
+                + b"\0" + block(b"a") + b"\3\0" + varint(0o777) + b"\0\0" + times
+                + block(outside.encode())
+                + b"\1" + block(b"/b") + b"\1\0" + varint(0o644) + b"\0\0" + times + b"\0")
+        root = chunk_id(small.vectors["keys.id_key"], packs.NODE, [], leaf)
+        wrap, key = small.new_session()
+        part = seal_part(small.id, small.domain, wrap, key, 0, [(packs.NODE, root, [])], [leaf])
+        data, footer = encode_pack(small.id, small.domain, packs.METADATA_PACK, [part])
+        small.put(f"packs/{wrap.session.hex()}/{crypto.sha256(footer).hex()}", data)
+        point = crypto.sha256(small.get(self.put_point(small.manifest(4, wrap, key, root=root)))).hex()
+        self.assertEqual(len(self.reader("ls", point).out.splitlines()), 2)
+        self.reader("extract", point, self.dir + "/out", expect=3)
+        self.program("restore", point, "--to", self.dir + "/out2", expect=(1, 3))
+        self.assertEqual(os.readlink(self.dir + "/out/a"), outside)
+        self.assertEqual(os.listdir(outside), [])
 
     def test_a_good_copy_is_found_behind_forged_ones(self):
         small = self.small

@@ -7,7 +7,7 @@ from .packs import DATA, IndexRun, Pack
 from .store import hex_id
 from .wire import MIB, Refused, u32
 
-SEGMENTS_KEPT_BYTES = 64 * MIB
+SEGMENTS_KEPT_BYTES = 16 * MIB
 
 
 def chunk_id(id_key, kind, edges, data):
