@@ -247,9 +247,8 @@ class Packs(RefusalTest):
         self.program("ls", point, expect=1)
         self.program("restore", point, "--to", self.dir + "/out", expect=(1, 3))
 
-    @unittest.expectedFailure
     def test_a_check_sees_that_a_root_is_no_page(self):
-        """It does not: it says "clean" of a vault with a point that nobody can list."""
+        """A point whose root is a chunk of a file: nobody could list it."""
         self.put_file_as_root()
         self.check(expect=1)
 
@@ -325,9 +324,8 @@ class Packs(RefusalTest):
         # The runs are named by their content, so a check sees it.
         self.check(expect=1)
 
-    @unittest.expectedFailure
     def test_the_program_reads_past_a_wrong_index_run(self):
-        """It does not: what a run names but does not list, or lists elsewhere, is "missing"."""
+        """What a run names but does not list, or lists elsewhere, is found in the packs."""
         small = self.small
         for name in small.store.list("index"):
             data = small.get(name)

@@ -1,6 +1,7 @@
 #include "vault/engine/check_packs.h"
 
 #include "base/async/parallel.h"
+#include "vault/format/extents_page.h"
 #include "vault/format/object_names.h"
 
 namespace holdfast::vault {
@@ -175,6 +176,22 @@ Status PackCheck::read_data(VaultReader& reader) {
   return {};
 }
 
+bool PackCheck::page_decodes(ByteView payload, std::span<const ChunkId> edges) {
+  const auto type = node_type(payload);
+  if (!type.ok()) return false;
+  switch (*type) {
+    case NodeType::path_leaf:
+      return decode_path_leaf(payload, edges).ok();
+    case NodeType::path_inner:
+      return decode_path_inner(payload, edges).ok();
+    case NodeType::extents_leaf:
+      return decode_extents_leaf(payload, edges).ok();
+    case NodeType::extents_inner:
+      return decode_extents_inner(payload, edges).ok();
+  }
+  return false;
+}
+
 Status PackCheck::read_pack(VaultReader& reader, CheckedPack& checked) {
   const std::string name = pack_name(checked.pack.id);
   TRY(const auto footer, catalog_.footer(checked.pack));
@@ -207,6 +224,12 @@ Status PackCheck::read_pack(VaultReader& reader, CheckedPack& checked) {
         checked.bad_segments.insert(static_cast<uint16_t>(s));
         break;
       }
+      if (footer->kind_of(chunk) == ChunkKind::node &&
+          !page_decodes((*segment)->bytes(c), of_chunk)) {
+        c_.damage(name, "segment " + std::to_string(s) + " has a page that does not decode");
+        checked.bad_segments.insert(static_cast<uint16_t>(s));
+        break;
+      }
     }
     c_.progress.bytes += (*segment)->chunks.size();
   }
@@ -226,6 +249,13 @@ Result<std::optional<PackCheck::GoodCopy>> PackCheck::good_copy(const DomainId& 
     if (footer->chunk_ids[chunk] == id) return std::optional(GoodCopy{pack.pack, chunk});
   }
   return std::optional<GoodCopy>();
+}
+
+Result<bool> PackCheck::is_page(const DomainId& domain, const ChunkId& id) {
+  TRY(const auto copy, good_copy(domain, id));
+  if (!copy || copy->pack.kind == PackKind::data) return false;
+  TRY(const auto footer, catalog_.footer(copy->pack));
+  return footer->kind_of(copy->chunk) == ChunkKind::node;
 }
 
 Status PackCheck::count() {

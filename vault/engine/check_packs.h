@@ -32,6 +32,8 @@ class PackCheck {
   };
   // A copy of the chunk in a pack and segment that nothing is known against, if there is one.
   Result<std::optional<GoodCopy>> good_copy(const DomainId& domain, const ChunkId& id);
+  // Whether the chunk has a good copy that is a page of a map, as far as its pack tells.
+  Result<bool> is_page(const DomainId& domain, const ChunkId& id);
   PackCatalog& catalog() { return catalog_; }
 
  private:
@@ -44,6 +46,8 @@ class PackCheck {
   Status check_pack(CheckedPack& checked);
   // Reads runs of neighbouring segments at once.
   Status hash_segments(CheckedPack& checked, const PackFooter& footer, const std::string& name);
+  // Whether it is a page of any kind that a reader takes.
+  static bool page_decodes(ByteView payload, std::span<const ChunkId> edges);
   Status read_pack(VaultReader& reader, CheckedPack& checked);
 
   CheckContext& c_;

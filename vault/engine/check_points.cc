@@ -4,6 +4,8 @@
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
+#include "vault/format/object_names.h"
+
 namespace holdfast::vault {
 namespace {
 
@@ -77,7 +79,14 @@ class PointChecker {
   Status check_point(const RecoveryPoint& point) {
     const Manifest& m = point.manifest;
     IdSet lost;
-    for (const ChunkId& root : m.roots) TRYV(find_lost(m.domain, root, lost));
+    for (const ChunkId& root : m.roots) {
+      TRYV(find_lost(m.domain, root, lost));
+      TRY(const bool is_page, packs_.is_page(m.domain, root));
+      if (lost.empty() && !is_page) {
+        c_.damage(point_name(m.item(), m.sequence), "its root is not a page of a map");
+        return {};
+      }
+    }
     if (lost.empty()) return {};
     DamagedPoint damaged;
     damaged.id = point.id();

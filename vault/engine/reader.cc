@@ -42,14 +42,14 @@ Status DomainReader::load_index() {
   return {};
 }
 
-// Packs that no run names: the index is a convenience, not a condition of restoring.
-Status DomainReader::index_uncovered_packs() {
-  if (std::exchange(uncovered_indexed_, true)) return {};
+// The index is a convenience, not a condition of restoring: what it does not know is looked up in
+// the packs that no run names, and then, should a run be wrong, in all of them.
+Status DomainReader::read_footers(Footers which) {
   TRY(const auto objects, vault_.store_.list(std::string(kPacksPrefix)));
   IndexRunBuilder builder(vault_.description_.vault, keys_.id);
   for (const ObjectInfo& object : objects) {
     auto id = parse_pack_name(object.name);
-    if (!id.ok() || index_->covers(*id)) continue;
+    if (!id.ok() || (which == Footers::uncovered && index_->covers(*id))) continue;
     IndexedPack pack;
     pack.id = *id;
     auto footer = read_footer(vault_.store_, vault_.description_.vault, pack);
@@ -59,6 +59,9 @@ Status DomainReader::index_uncovered_packs() {
       continue;
     }
     if (footer->domain == keys_.id) builder.add_pack(pack, *footer);
+  }
+  if (which == Footers::all) {
+    index_ = std::make_unique<ChunkIndex>(vault_.description_.vault, keys_.id);
   }
   if (builder.empty()) return {};
   return index_->add_run(builder.finish());
@@ -91,13 +94,18 @@ Result<std::vector<ChunkPlace>> DomainReader::find(const ChunkId& id) {
     candidates = index_->find(id);
   }
   TRY(auto places, confirm(id, candidates));
-  if (!places.empty()) return places;
-  {
-    const std::lock_guard lock(index_mutex_);
-    TRYV(index_uncovered_packs());
-    candidates = index_->find(id);
+  for (const Footers which : {Footers::uncovered, Footers::all}) {
+    if (!places.empty()) return places;
+    {
+      const std::lock_guard lock(index_mutex_);
+      if (footers_read_ < which) {
+        TRYV(read_footers(which));
+        footers_read_ = which;
+      }
+      candidates = index_->find(id);
+    }
+    TRY(places, confirm(id, candidates));
   }
-  TRY(places, confirm(id, candidates));
   if (places.empty()) return Error{Errc::missing, "chunk " + id.hex()};
   return places;
 }
@@ -270,6 +278,9 @@ Result<std::vector<Xattr>> DomainReader::xattrs(const Entry& entry) {
   for (const ChunkId& id : entry.xattr_chunks) {
     TRY(const Bytes part, read_chunk(id, ChunkKind::attributes));
     append(encoded, part);
+    if (encoded.size() > kXattrBytesMax) {
+      return Error{Errc::damaged, "an entry has more extended attributes than may be"};
+    }
   }
   auto xattrs = decode_xattrs(encoded);
   if (!xattrs.ok()) return Error{Errc::damaged, xattrs.error().context};

@@ -85,7 +85,8 @@ class DomainReader final : public NodeSource {
   friend class VaultReader;
   DomainReader(VaultReader& vault, const DomainKeys& keys);
   Status load_index();
-  Status index_uncovered_packs();
+  enum class Footers { none, uncovered, all };
+  Status read_footers(Footers which);
   Result<std::vector<ChunkPlace>> confirm(const ChunkId& id,
                                           const std::vector<ChunkCandidate>& candidates);
   Result<std::shared_ptr<const SessionKey>> session_key(const KeyWrap& wrap);
@@ -96,7 +97,7 @@ class DomainReader final : public NodeSource {
   std::once_flag index_once_;
   std::optional<Error> index_error_;
   std::unique_ptr<ChunkIndex> index_;
-  bool uncovered_indexed_ = false;
+  Footers footers_read_ = Footers::none;
   std::mutex index_mutex_;
   std::mutex keys_mutex_;
   // By the whole wrap: a forged pack may name a session with another encapsulation.

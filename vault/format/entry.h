@@ -32,6 +32,9 @@ struct Xattr {
   bool operator==(const Xattr&) const = default;
 };
 
+// Linux takes 64 KiB of names of one object, each with a value of at most 64 KiB.
+inline constexpr size_t kXattrBytesMax = 64 * 1024 * 1024;
+
 struct Entry {
   EntryType type = EntryType::file;
   uint32_t mode = 0;  // permission bits with set-id and sticky, 07777
@@ -44,7 +47,7 @@ struct Entry {
   uint32_t attributes = 0;  // FS_*_FL as in <linux/fs.h>, those that can be set again
   // The file changed while it was read: its content may be from two moments.
   bool inconsistent = false;
-  // Small sets stand in the entry; larger ones are encoded (encode_xattrs) and cut into chunks of
+  // At most kXattrBytesMax encoded. Small sets stand in the entry; larger ones are encoded (encode_xattrs) and cut into chunks of
   // kind attributes.
   std::vector<Xattr> xattrs;
   std::vector<ChunkId> xattr_chunks;
