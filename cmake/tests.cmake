@@ -36,5 +36,9 @@ add_test(NAME reader COMMAND ${PYTHON} -B ${CMAKE_SOURCE_DIR}/tests/reader/reade
 set_tests_properties(reader PROPERTIES
   ENVIRONMENT HOLDFAST=$<TARGET_FILE:holdfast> TIMEOUT 600)
 
+# The tree itself: include arrows, headers, names, formatting, links.
+add_test(NAME layout COMMAND ${PYTHON} -B ${CMAKE_SOURCE_DIR}/tests/layout_test.py)
+set_tests_properties(layout PROPERTIES ENVIRONMENT HOLDFAST_BUILD=${CMAKE_BINARY_DIR} TIMEOUT 300)
+
 # What tools/test builds under a sanitizer.
 add_custom_target(sanitized DEPENDS test_base test_vault test_backup_agent)

@@ -47,8 +47,8 @@ struct Entry {
   uint32_t attributes = 0;  // FS_*_FL as in <linux/fs.h>, those that can be set again
   // The file changed while it was read: its content may be from two moments.
   bool inconsistent = false;
-  // At most kXattrBytesMax encoded. Small sets stand in the entry; larger ones are encoded (encode_xattrs) and cut into chunks of
-  // kind attributes.
+  // At most kXattrBytesMax encoded. Small sets stand in the entry; larger ones are encoded
+  // (encode_xattrs) and cut into chunks of kind attributes.
   std::vector<Xattr> xattrs;
   std::vector<ChunkId> xattr_chunks;
 
