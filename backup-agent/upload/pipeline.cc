@@ -54,18 +54,18 @@ void Pipeline::start() {
   sequencer_thread_ = std::thread([this] { sequencer_.run(); });
 }
 
+void Pipeline::cancel_waits() {
+  window_.cancel();
+  buffers_.cancel();
+  reads_.cancel();
+}
+
 Result<PipelineResult> Pipeline::run(Scanner& scanner, PlannerOptions planner_options,
                                      std::stop_token stop) {
-  // A failure anywhere frees every stage that waits for another.
-  const std::stop_callback on_failure(state_.stop_token(), [this] {
-    window_.cancel();
-    buffers_.cancel();
-    reads_.cancel();
-  });
+  const std::stop_callback on_failure(state_.stop_token(), [this] { cancel_waits(); });
   const std::stop_callback on_stop(stop, [this] { state_.fail(Error{Errc::interrupted, ""}); });
   start();
-  Planner planner({state_, cache_, nodes_, window_, reads_, sequencer_},
-                  std::move(planner_options));
+  Planner planner({state_, cache_, nodes_, window_, reads_, sequencer_}, planner_options);
   Status scanned = scanner.scan(planner, state_.stop_token());
   if (scanned.ok()) scanned = planner.finish();
   state_.progress().scan_finished = true;
@@ -77,11 +77,7 @@ Result<PipelineResult> Pipeline::run(Scanner& scanner, PlannerOptions planner_op
 
 Result<PipelineResult> Pipeline::run_stream(const vault::PathEntry& entry, int fd,
                                             std::stop_token stop) {
-  const std::stop_callback on_failure(state_.stop_token(), [this] {
-    window_.cancel();
-    buffers_.cancel();
-    reads_.cancel();
-  });
+  const std::stop_callback on_failure(state_.stop_token(), [this] { cancel_waits(); });
   const std::stop_callback on_stop(stop, [this] { state_.fail(Error{Errc::interrupted, ""}); });
   start();
   auto block = std::make_shared<EntryBlock>();

@@ -44,6 +44,7 @@ class Pipeline {
  private:
   void start();
   // Lets every stage end, in order, and gathers what is left.
+  void cancel_waits();  // frees every stage that waits for another
   Result<PipelineResult> end(Status first_stage);
   Status store_rest();
 
