@@ -309,6 +309,7 @@ Status run_mount(vault::VaultReader& vault, const vault::PointList& points,
                                              "subtype=holdfast") +
                                      (options.allow_other ? ",allow_other" : "")};
   std::vector<char*> argv;
+  argv.reserve(words.size());
   for (std::string& w : words) argv.push_back(w.data());
   fuse_args args = FUSE_ARGS_INIT(static_cast<int>(argv.size()), argv.data());
   const fuse_lowlevel_ops ops = operations();

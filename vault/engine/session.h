@@ -120,7 +120,7 @@ class Session {
   // the vault may be relied on. Errors: the store's.
   Result<bool> is_known(const ChunkId& id);
   // The same for everything below a page, following clear edges; no keys are needed for that.
-  Result<bool> is_known_deeply(const ChunkId& id);
+  Result<bool> is_known_deeply(const ChunkId& root);
   // True if the caller now has to store the chunk; false if it is known.
   Result<bool> claim(const ChunkId& id);
 
@@ -165,7 +165,7 @@ class Session {
   Status put_index_run(bool search_it);
   // Copies what the session relies on out of condemned packs, as it stands, into packs of its own.
   Status rescue_condemned(const PackSet& condemned);
-  Status copy_segments(const PackId& pack, const std::set<uint16_t>* segments);
+  Status copy_segments(const PackId& id, const std::set<uint16_t>* segments);
   Status continue_after_tombstone(const ManifestDraft& draft);
   Result<crypto::Digest> put_manifest(const ManifestDraft& draft);
   // Says how `session` ended, and which of its packs are good.
