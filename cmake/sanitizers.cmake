@@ -2,6 +2,11 @@
 # before it runs ctest here, so that one summary covers everything. Each program runs in shards, side
 # by side.
 foreach(suite asan tsan)
+  # One thread changes bytes or turns keys there, slowly: nothing for the thread sanitizer to see.
+  set(filter "*")
+  if(suite STREQUAL tsan)
+    set(filter "-Tamper*:Rotation*:DeepTree*")
+  endif()
   foreach(program base vault backup_agent)
     set(shards 1)
     if(NOT program STREQUAL base)
@@ -10,7 +15,7 @@ foreach(suite asan tsan)
     math(EXPR last "${shards} - 1")
     foreach(shard RANGE ${last})
       add_test(NAME ${suite}.${program}.${shard}
-        COMMAND ${CMAKE_BINARY_DIR}/${suite}/bin/test_${program} --gtest_brief=1)
+        COMMAND ${CMAKE_BINARY_DIR}/${suite}/bin/test_${program} --gtest_brief=1 --gtest_filter=${filter})
       set_tests_properties(${suite}.${program}.${shard} PROPERTIES
         TIMEOUT 1500 LABELS sanitizer
         ENVIRONMENT "GTEST_TOTAL_SHARDS=${shards};GTEST_SHARD_INDEX=${shard}")

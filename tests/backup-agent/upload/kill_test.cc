@@ -4,6 +4,8 @@
 // store was unreachable). Afterwards: every point that counts restores byte for byte, the check is
 // clean, the next backup works and stores nothing that it knew to be stored.
 
+#include <mutex>
+
 #include "tests/support/faulty_store.h"
 #include "tests/support/test_agent.h"
 #include "vault/format/object_names.h"
@@ -148,9 +150,11 @@ TEST_F(Killed, PacksOfALargeFileAreNeitherReadNorStoredAgain) {
   testing::let_clock_tick();
   trees.push_back(testing::describe_tree(agent.source()));
   testing::FaultyStore dying(store);
+  std::mutex mutex;  // packs are put by several threads
   int packs = 0;
   uint64_t operation = 0;
   dying.on_operation = [&](const std::string& kind, const std::string& name) {
+    const std::lock_guard lock(mutex);
     const uint64_t number = operation++;
     if (kind != "put" || !name.starts_with(vault::kPacksPrefix) || ++packs != 4) return;
     dying.kill_at(number, false);
