@@ -107,11 +107,21 @@ ProtectionLifted::ProtectionLifted(int directory_fd, const std::string& name)
   const uint32_t now = read_attributes(fd_.get());
   if ((now & kProtectingFlags) != 0 && set_attributes(fd_.get(), now & ~kProtectingFlags)) {
     flags_ = now;
+  } else {
+    fd_.reset();
   }
 }
 
 ProtectionLifted::~ProtectionLifted() {
   if (flags_ != 0) (void)set_attributes(fd_.get(), flags_);
+}
+
+bool remove_name(int directory_fd, const std::string& name, int flags) {
+  if (::unlinkat(directory_fd, name.c_str(), flags) == 0) return true;
+  if (errno != EPERM) return false;
+  // If it has other names it keeps its flags under those.
+  const ProtectionLifted lifted(directory_fd, name);
+  return ::unlinkat(directory_fd, name.c_str(), flags) == 0;
 }
 
 uint32_t OwnerLookup::uid(const vault::Entry& entry) {

@@ -62,11 +62,16 @@ class ProtectionLifted {
   ~ProtectionLifted();
   ProtectionLifted(const ProtectionLifted&) = delete;
   ProtectionLifted& operator=(const ProtectionLifted&) = delete;
+  // The object has got the flags that it is to have: they stay.
+  void forget() { flags_ = 0; }
 
  private:
   io::Fd fd_;
   uint32_t flags_ = 0;
 };
+
+// unlinkat, lifting the flags of what is in the way. False with errno set.
+bool remove_name(int directory_fd, const std::string& name, int flags);
 
 class MetadataWriter {
  public:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include "backup-agent/restore/metadata_writer.h"
 #include "base/io/file_system.h"
 
 namespace holdfast::backup_agent {
@@ -24,18 +25,20 @@ Status remove_tree(DirectoryHandle& parent, const std::string& name) {
     std::string name;  // in the one above
     std::vector<std::pair<std::string, bool>> names;
     size_t next = 0;
+    std::unique_ptr<ProtectionLifted> lifted;
   };
   std::vector<Level> levels;
   // Removes anything but a directory; goes down into one.
   const auto remove_or_enter = [&](DirectoryHandle& above, const std::string& what) -> Status {
     TRY(const auto fd, above.fd());
-    if (::unlinkat(fd->get(), what.c_str(), 0) == 0) return {};
+    if (remove_name(fd->get(), what, 0)) return {};
     const int error = errno;
     if (error != EISDIR && error != EPERM) return errno_error(error, "");
     auto child = above.open_child(what);
     if (!child.ok()) return errno_error(error == EISDIR ? child.error().code.value() : EPERM, "");
     TRY(auto names, list_names(**child));
-    levels.push_back({std::move(*child), what, std::move(names)});
+    levels.push_back({std::move(*child), what, std::move(names), 0,
+                      std::make_unique<ProtectionLifted>(fd->get(), what)});
     return {};
   };
   TRYV(remove_or_enter(parent, name));
@@ -49,7 +52,7 @@ Status remove_tree(DirectoryHandle& parent, const std::string& name) {
     const std::string empty = std::move(level.name);
     levels.pop_back();
     TRY(const auto fd, (levels.empty() ? parent : *levels.back().directory).fd());
-    if (::unlinkat(fd->get(), empty.c_str(), AT_REMOVEDIR) != 0) return errno_error("");
+    if (!remove_name(fd->get(), empty, AT_REMOVEDIR)) return errno_error("");
   }
   return {};
 }

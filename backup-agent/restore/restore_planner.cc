@@ -253,7 +253,7 @@ bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const
     if (S_ISDIR(st.st_mode) && options_.delete_extra) {
       return remove_tree(*parent.directory->handle(), name);
     }
-    if (::unlinkat(fd->get(), name.c_str(), S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0) != 0) {
+    if (!remove_name(fd->get(), name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0)) {
       return errno_error("");
     }
     return {};
@@ -337,8 +337,7 @@ void RestorePlanner::make_link(const PendingLink& link) {
     if (::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
       if (there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino) return {};
       if (options_.overwrite == Overwrite::never) return {};
-      if (::unlinkat(to->get(), link.name.c_str(), S_ISDIR(there.st_mode) ? AT_REMOVEDIR : 0) !=
-          0) {
+      if (!remove_name(to->get(), link.name, S_ISDIR(there.st_mode) ? AT_REMOVEDIR : 0)) {
         return errno_error("");
       }
     }

@@ -8,6 +8,7 @@
 #include <linux/falloc.h>
 #include <sys/stat.h>
 
+#include "backup-agent/scan/metadata.h"
 #include "base/crypto/random.h"
 
 namespace holdfast::backup_agent {
@@ -98,7 +99,10 @@ std::string DirectoryTask::path() const {
 }
 
 bool DirectoryTask::ensure() {
-  if (handle_) return true;
+  if (handle_) {
+    lift_protection();
+    return true;
+  }
   if (failed_) return false;
   const auto make = [&]() -> Status {
     TRY(const auto fd, parent_->handle()->fd());
@@ -112,8 +116,7 @@ bool DirectoryTask::ensure() {
                                              opened.error().code.value() == ELOOP);
     if (in_the_way && context_.options.overwrite != Overwrite::never) {
       // A file or link where a directory belongs. Links are never followed.
-      if (::unlinkat(fd->get(), name_.c_str(), 0) != 0 ||
-          ::mkdirat(fd->get(), name_.c_str(), 0700) != 0) {
+      if (!remove_name(fd->get(), name_, 0) || ::mkdirat(fd->get(), name_.c_str(), 0700) != 0) {
         return errno_error(path());
       }
       fresh_ = true;
@@ -132,7 +135,16 @@ bool DirectoryTask::ensure() {
     context_.failed(path(), made.error());
     return false;
   }
+  lift_protection();
   return true;
+}
+
+// Nothing can be made or replaced in an immutable directory.
+void DirectoryTask::lift_protection() {
+  if (lifted_ || fresh_) return;
+  if (const auto fd = handle_->fd(); fd.ok() && read_attributes((*fd)->get()) != 0) {
+    lifted_ = std::make_unique<ProtectionLifted>((*fd)->get(), ".");
+  }
 }
 
 void DirectoryTask::open_existing() {
@@ -148,6 +160,7 @@ void DirectoryTask::release() {
 }
 
 void DirectoryTask::finish() {
+  lifted_.reset();  // what it had before, unless its metadata are put right now
   if (!handle_ || !entry_ || context_.stopped || context_.options.dry_run) return;
   const auto apply = [&]() -> Status {
     TRY(const auto xattrs, context_.domain.xattrs(*entry_));
@@ -197,6 +210,10 @@ Result<int> FileTask::open() {
       break;
     case Mode::patch:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
+      if (!fd_ && errno == EPERM) {
+        lifted_ = std::make_unique<ProtectionLifted>(directory->get(), name_);
+        fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
+      }
       break;
     case Mode::keep:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDONLY | kOpen));
@@ -305,9 +322,15 @@ Status FileTask::put_in_place() {
     }
     return {};
   }
-  if (::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) != 0) {
-    return errno_error(path());
-  }
+  const auto rename = [&] {
+    return ::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) == 0;
+  };
+  if (rename()) return {};
+  if (errno != EPERM) return errno_error(path());
+  // Either may have its flags: what is replaced from before, its successor from the point.
+  const ProtectionLifted successor(directory->get(), temporary_);
+  const ProtectionLifted predecessor(directory->get(), name_);
+  if (!rename()) return errno_error(path());
   return {};
 }
 
@@ -316,17 +339,19 @@ void FileTask::finish() {
     const auto complete = [&]() -> Status {
       TRY(const int fd, open());
       TRYV(finish_content(fd));
+      if (lifted_) lifted_->forget();
       return put_in_place();
     };
     if (const Status completed = complete(); !completed.ok()) fail(completed.error());
   }
   fd_.reset();
+  lifted_.reset();
   if (failed_ || context_.stopped) {
     // Half a file under its own name would pass for a whole one.
     if (made_ && !unnamed_) {
       if (const auto directory = directory_->handle()->fd(); directory.ok()) {
         const std::string& made = mode_ == Mode::replace ? temporary_ : name_;
-        ::unlinkat((*directory)->get(), made.c_str(), 0);
+        (void)remove_name((*directory)->get(), made, 0);
       }
     }
     return;

@@ -52,6 +52,7 @@ class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
   void release();
 
  private:
+  void lift_protection();
   void finish();
 
   RestoreContext& context_;
@@ -61,6 +62,7 @@ class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
   DirectoryHandle::Ptr handle_;
   bool fresh_ = false;
   bool failed_ = false;
+  std::unique_ptr<ProtectionLifted> lifted_;  // while something is done in it
   std::atomic<int> holders_{1};
 };
 
@@ -113,6 +115,7 @@ class FileTask : public std::enable_shared_from_this<FileTask> {
   bool unnamed_ = false;   // it gets its first name when it is complete
   std::mutex mutex_;
   io::Fd fd_;
+  std::unique_ptr<ProtectionLifted> lifted_;  // of the file that is patched
   bool made_ = false;
   std::atomic<bool> failed_{false};
   std::atomic<bool> changed_{false};
