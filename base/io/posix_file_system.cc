@@ -36,12 +36,17 @@ class PosixWritableFile final : public WritableFile {
     return {};
   }
   Status sync() override {
-    if (::fdatasync(fd_.get()) != 0) return errno_error("cannot sync " + path_);
+    // An interrupted sync (NFS, FUSE) says nothing about the data: unlike after an error, the next
+    // one still saves it.
+    while (::fdatasync(fd_.get()) != 0) {
+      if (errno != EINTR) return errno_error("cannot sync " + path_);
+    }
     return {};
   }
   Status close() override {
-    // Network file systems report write errors here.
-    if (::close(fd_.release()) != 0) return errno_error("cannot close " + path_);
+    // Network file systems report write errors here. Linux has closed it also when it says EINTR:
+    // the number may be somebody else's already, and what matters was synced.
+    if (::close(fd_.release()) != 0 && errno != EINTR) return errno_error("cannot close " + path_);
     return {};
   }
 
@@ -137,9 +142,11 @@ class PosixFileSystem final : public FileSystem {
 
   Status sync_directory(const std::string& path) override {
     const Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    // EINVAL: the file system has no such thing as syncing a directory (some FUSE ones).
-    if (!fd || (::fsync(fd.get()) != 0 && errno != EINVAL)) {
-      return errno_error("cannot sync directory " + path);
+    if (!fd) return errno_error("cannot sync directory " + path);
+    while (::fsync(fd.get()) != 0) {
+      // The file system has no such thing as syncing a directory (some FUSE ones).
+      if (errno == EINVAL) break;
+      if (errno != EINTR) return errno_error("cannot sync directory " + path);
     }
     return {};
   }

@@ -3,10 +3,32 @@
 
 #include "base/io/file_system.h"
 
+#include <cerrno>
+#include <dlfcn.h>
+
 #include "tests/support/expect.h"
 #include "tests/support/seeds.h"
 #include "tests/support/sim_disk.h"
 #include "tests/support/temp_directory.h"
+
+// How many of this thread's next syncs and closes a signal interrupts.
+static thread_local int interrupted_syncs = 0;
+static thread_local int interrupted_closes = 0;
+
+// NOLINTBEGIN: the C library's names
+#define INTERRUPTED(call, count, before)                                                 \
+  extern "C" int call(int fd) {                                                          \
+    static auto* const real = reinterpret_cast<int (*)(int)>(::dlsym(RTLD_NEXT, #call)); \
+    if (count == 0) return real(fd);                                                     \
+    --count;                                                                             \
+    before;                                                                              \
+    errno = EINTR;                                                                       \
+    return -1;                                                                           \
+  }
+INTERRUPTED(fdatasync, interrupted_syncs, (void)0)
+INTERRUPTED(fsync, interrupted_syncs, (void)0)
+INTERRUPTED(close, interrupted_closes, (void)real(fd))  // Linux closes it all the same
+// NOLINTEND
 
 namespace holdfast::io {
 namespace {
@@ -198,6 +220,23 @@ TEST(WriteFile, IsAtomicAtEveryPowerCut) {
     }
     if (ran_through) break;
   }
+}
+
+TEST(PosixFileSystem, SignalsDoNotFailSyncsAndCloses) {
+  const testing::TempDirectory directory;
+  FileSystem& fs = posix_file_system();
+  ASSIGN(const auto file, fs.create(directory / "x"));
+  ASSERT_OK(file->write(as_bytes("x")));
+  interrupted_syncs = 2;
+  EXPECT_OK(file->sync());
+  EXPECT_EQ(interrupted_syncs, 0);
+  interrupted_closes = 1;
+  EXPECT_OK(file->close());
+  EXPECT_EQ(interrupted_closes, 0);
+  interrupted_syncs = 2;
+  EXPECT_OK(fs.sync_directory(directory.path()));
+  EXPECT_EQ(interrupted_syncs, 0);
+  interrupted_syncs = 0;
 }
 
 }  // namespace
