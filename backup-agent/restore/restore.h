@@ -31,7 +31,9 @@ struct RestoreOptions {
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   Overwrite overwrite = Overwrite::if_changed;
-  bool delta = false;  // existing files: compare by content, rewrite differing ranges in place
+  // Existing files that `overwrite` does not leave or take as equal: compare by content, rewrite
+  // differing ranges in place.
+  bool delta = false;
   bool delete_extra = false;  // remove what the point does not have
   bool verify = false;        // read everything back and compare
   bool dry_run = false;

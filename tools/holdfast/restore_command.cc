@@ -164,8 +164,10 @@ void add_restore_command(Commands& commands) {
                   "point; if-newer: only if the point's is newer; never")
       ->check(CLI::IsMember({"always", "if-changed", "if-newer", "never"}))
       ->capture_default_str();
-  cmd->add_flag("--delta", o.delta,
-                "Compare files that exist by content and rewrite only what differs, in place");
+  cmd->add_flag(
+      "--delta", o.delta,
+      "Rewrite only the differing ranges of files that exist, in place. Files of the point's "
+      "size and time are taken as equal; --overwrite always compares their content too");
   cmd->add_flag("--delete", o.delete_extra, "Remove what the point does not have");
   cmd->add_flag("--verify", o.verify, "Read everything back and compare it with the point");
   cmd->add_flag("--owners-by-name", o.metadata.owners_by_name,
