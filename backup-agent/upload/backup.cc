@@ -292,10 +292,14 @@ Result<BackupResult> run_backup(vault::Vault& vault, const vault::AgentKeys& key
                                       options.stdin_name.find('/') != std::string::npos)) {
     return errno_error(EINVAL, "'" + options.stdin_name + "' is not a file name");
   }
-  if (!options.before.empty()) {
-    TRYV(run_hook(options.before, {{"HOLDFAST_ITEM", options.item}}));
-  }
-  auto result = BackupRun(vault, keys, options, progress, std::move(stop)).run();
+  const auto run = [&]() -> Result<BackupResult> {
+    if (!options.before.empty()) {
+      TRYV(run_hook(options.before, {{"HOLDFAST_ITEM", options.item}}));
+    }
+    return BackupRun(vault, keys, options, progress, std::move(stop)).run();
+  };
+  auto result = run();
+  // Also after a `before` that failed: half of what it did may have to be undone.
   if (!options.after.empty()) {
     const Status after =
         run_hook(options.after, {{"HOLDFAST_ITEM", options.item},

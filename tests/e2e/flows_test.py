@@ -282,6 +282,17 @@ class Flows(EndToEndTest):
         self.assertEqual(machine.backup(self.source).summary["bytes_new"], 0)
         remove_tree(vault + "/tmp")
 
+    def test_after_runs_whatever_happened(self):
+        machine = self.created()
+        write(f"{self.source}/x", b"x")
+        told = self.path("told")
+        after = f"echo $HOLDFAST_RESULT >> {told}"
+        machine.backup(self.source, "--before", "true", "--after", after)
+        machine.run("backup", self.source, "--before", "false", "--after", after, expect=FAILED)
+        machine.run("backup", self.path("nothing"), "--after", after, expect=FAILED)
+        self.assertEqual(read(told), b"committed\nfailed\nfailed\n")
+        self.assertEqual(len(machine.points()), 1)
+
 
 if __name__ == "__main__":
     main()
