@@ -104,8 +104,10 @@ std::string btrfs_identity(int fd, bool of_source) {
   if (::fstatfs(fd, &fs) != 0 || fs.f_type != BTRFS_SUPER_MAGIC) return "";
   btrfs_ioctl_fs_info_args info{};
   btrfs_ioctl_get_subvol_info_args subvolume{};
-  if (::ioctl(fd, BTRFS_IOC_FS_INFO, &info) != 0 ||
-      ::ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &subvolume) != 0) {
+  // Only a negative result is a failure: for a snapshot newer kernels answer 1 (what they looked
+  // for last, further references to it, is not there) with everything filled in.
+  if (::ioctl(fd, BTRFS_IOC_FS_INFO, &info) < 0 ||
+      ::ioctl(fd, BTRFS_IOC_GET_SUBVOL_INFO, &subvolume) < 0) {
     return "";
   }
   const uint8_t* uuid = of_source ? subvolume.parent_uuid : subvolume.uuid;

@@ -112,8 +112,10 @@ class Scanner::Walk {
         return {};
       }
       entry.stat = *st;
-      entry.file_system = file_systems_.find(st->device);
-      if (entry.file_system == nullptr) {
+      // A directory is asked itself, when it is listed: it may be a mount point or a subvolume, and
+      // `fd` is in another file system then. A file mounted on its own stays unknown.
+      TRY(const FileStat above, stat_at(fd->get(), ""));
+      if (!st->is_directory() && above.device == st->device) {
         entry.file_system = &file_systems_.identify(fd->get(), *st);
       }
     }

@@ -85,6 +85,18 @@ class Btrfs(EndToEndTest):
                 s = self.client.backup(self.source, "--snapshot", mode, "--item", mode).summary
                 self.assertEqual((s["files_unchanged"], s["bytes_read"]), (30, 0))
 
+    def test_unchanged_files_are_recognised_in_the_other_mode(self):
+        """A snapshot's files are those of its source, whichever was read before."""
+        make_tree(self.source, 30)
+        for mode in ("btrfs", "none", "btrfs"):
+            self.client.backup(self.source, "--snapshot", mode)
+            time.sleep(0.05)
+            self.client.backup(self.source, "--snapshot", mode)
+            time.sleep(0.05)
+            other = "none" if mode == "btrfs" else "btrfs"
+            s = self.client.backup(self.source, "--snapshot", other).summary
+            self.assertEqual((s["files_unchanged"], s["bytes_read"]), (30, 0), f"{mode}, {other}")
+
     def test_nested_subvolumes(self):
         command("btrfs", "subvolume", "create", f"{self.source}/inner")
         write(f"{self.source}/inner/x", b"inside")
