@@ -35,22 +35,6 @@ Status write_all(int fd, ByteView bytes, uint64_t offset) {
   return {};
 }
 
-// Fills `out` or says how much there is.
-Result<size_t> read_all(int fd, MutableByteView out, uint64_t offset) {
-  size_t have = 0;
-  while (have < out.size()) {
-    const ssize_t n =
-        ::pread(fd, out.data() + have, out.size() - have, static_cast<off_t>(offset + have));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return errno_error("");
-    }
-    if (n == 0) break;
-    have += static_cast<size_t>(n);
-  }
-  return have;
-}
-
 }  // namespace
 
 void RestoreContext::problem(const std::string& path, const std::string& reason) {
@@ -251,7 +235,7 @@ bool FileTask::has(uint64_t offset, const vault::Extent& extent) {
   thread_local Bytes buffer;
   if (extent.chunk) {
     buffer.resize(extent.bytes);
-    const auto got = read_all(*fd, buffer, offset);
+    const auto got = io::read_at(*fd, offset, buffer);
     return got.ok() && *got == extent.bytes &&
            context_.domain.id_matches(*extent.chunk, vault::ChunkKind::data, {}, buffer);
   }
@@ -262,7 +246,7 @@ bool FileTask::has(uint64_t offset, const vault::Extent& extent) {
     if (data < 0 && errno == ENXIO) return true;
     if (data >= 0 && static_cast<uint64_t>(data) >= offset + extent.bytes) return true;
     const size_t n = std::min<uint64_t>(buffer.size(), extent.bytes - at);
-    const auto got = read_all(*fd, MutableByteView(buffer).first(n), offset + at);
+    const auto got = io::read_at(*fd, offset + at, MutableByteView(buffer).first(n));
     if (!got.ok() || !all_zero(ByteView(buffer).first(*got))) return false;
   }
   return true;

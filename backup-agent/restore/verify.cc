@@ -41,22 +41,6 @@ struct Abilities {
   }
 };
 
-// Fills `out` or says how much there is.
-Result<size_t> read_all(int fd, MutableByteView out, uint64_t offset) {
-  size_t have = 0;
-  while (have < out.size()) {
-    const ssize_t n =
-        ::pread(fd, out.data() + have, out.size() - have, static_cast<off_t>(offset + have));
-    if (n < 0) {
-      if (errno == EINTR) continue;
-      return errno_error("");
-    }
-    if (n == 0) break;
-    have += static_cast<size_t>(n);
-  }
-  return have;
-}
-
 // Where the first byte that is not zero stands in a range, if there is one. Skips true holes.
 Result<std::optional<uint64_t>> first_data(int fd, uint64_t offset, uint64_t bytes) {
   const uint64_t end = offset + bytes;
@@ -68,7 +52,7 @@ Result<std::optional<uint64_t>> first_data(int fd, uint64_t offset, uint64_t byt
     if (data >= 0) at = std::max(at, static_cast<uint64_t>(data));
     if (at >= end) break;
     const size_t n = std::min<uint64_t>(buffer.size(), end - at);
-    TRY(const size_t got, read_all(fd, MutableByteView(buffer).first(n), at));
+    TRY(const size_t got, io::read_at(fd, at, MutableByteView(buffer).first(n)));
     const auto found = std::find_if(buffer.begin(), buffer.begin() + static_cast<ptrdiff_t>(got),
                                     [](uint8_t b) { return b != 0; });
     const auto index = static_cast<size_t>(found - buffer.begin());
@@ -302,7 +286,7 @@ class Verifier {
     }
     thread_local Bytes buffer;
     buffer.resize(x.bytes);
-    TRY(const size_t got, read_all(fd, buffer, offset));
+    TRY(const size_t got, io::read_at(fd, offset, buffer));
     if (got != x.bytes || !domain_.id_matches(*x.chunk, vault::ChunkKind::data, {}, buffer)) {
       return differs(offset);
     }

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "base/bytes.h"
+
 namespace holdfast::io {
 
 class Fd {
@@ -29,5 +31,9 @@ class Fd {
  private:
   int fd_ = -1;
 };
+
+// Fills `out` from `offset`, or says how much there is: less only at the end of the file. Errors:
+// the system's, without context.
+Result<size_t> read_at(int fd, uint64_t offset, MutableByteView out);
 
 }  // namespace holdfast::io

@@ -14,6 +14,21 @@
 
 namespace holdfast::io {
 
+Result<size_t> read_at(int fd, uint64_t offset, MutableByteView out) {
+  size_t have = 0;
+  while (have < out.size()) {
+    const ssize_t n =
+        ::pread(fd, out.data() + have, out.size() - have, static_cast<off_t>(offset + have));
+    if (n < 0) {
+      if (errno == EINTR) continue;
+      return errno_error("");
+    }
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+  }
+  return have;
+}
+
 void Fd::reset() {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
@@ -65,17 +80,8 @@ class PosixReadableFile final : public ReadableFile {
 
   uint64_t size_bytes() const override { return size_; }
   Result<size_t> read_at(uint64_t offset, MutableByteView out) const override {
-    size_t have = 0;
-    while (have < out.size()) {
-      const ssize_t n = ::pread(fd_.get(), out.data() + have, out.size() - have,
-                                static_cast<off_t>(offset + have));
-      if (n < 0) {
-        if (errno == EINTR) continue;
-        return errno_error("cannot read " + path_);
-      }
-      if (n == 0) break;
-      have += static_cast<size_t>(n);
-    }
+    auto have = io::read_at(fd_.get(), offset, out);
+    if (!have.ok()) return Error{have.error().code, "cannot read " + path_};
     return have;
   }
   Result<ByteView> map() override {

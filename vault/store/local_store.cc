@@ -8,6 +8,9 @@ namespace holdfast::vault {
 namespace {
 
 constexpr std::string_view kTemporaryDirectory = "tmp";
+// No put takes so long; what is older has no writer any more, whatever the clocks of other hosts
+// say.
+constexpr io::TimeNs kAbandonedAfterNs = int64_t{24} * 3600 * 1'000'000'000;
 constexpr int kWriteAttempts = 3;
 constexpr size_t kOpenFilesMax = 32;
 
@@ -64,6 +67,7 @@ Status LocalStore::write_object(const std::string& name, std::span<const ByteVie
   const std::string directory = io::parent_path(path);
   TRYV(ensure_directory(directory));
   TRYV(ensure_directory(path_of(std::string(kTemporaryDirectory))));
+  std::call_once(abandoned_once_, [this] { remove_abandoned(); });
   Status written;
   std::string temporary;
   for (int attempt = 0; attempt < kWriteAttempts; ++attempt) {
@@ -89,6 +93,19 @@ Status LocalStore::write_temporary(const std::string& path, std::span<const Byte
   for (const ByteView part : parts) TRYV(file->write(part));
   TRYV(file->sync());
   return file->close();
+}
+
+// What a killed or powered-off writer left. Best effort: nothing depends on it.
+void LocalStore::remove_abandoned() {
+  const std::string directory = path_of(std::string(kTemporaryDirectory));
+  const auto entries = fs_.list(directory);
+  if (!entries.ok()) return;
+  for (const io::DirectoryEntry& e : *entries) {
+    if (e.is_directory) continue;
+    const std::string path = io::join_path(directory, e.name);
+    const auto info = fs_.info(path);
+    if (info.ok() && fs_.now_ns() - info->modified_ns > kAbandonedAfterNs) (void)fs_.remove(path);
+  }
 }
 
 // make_directories, remembering what is there: sessions put hundreds of objects into one directory.

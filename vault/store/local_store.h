@@ -4,7 +4,8 @@
 // it, renames it into place and syncs the directory (and those that it had to create), so that a
 // power loss leaves nothing or the whole object. If a sync fails the temporary is given up and the
 // object written again from memory under another temporary name, because Linux reports a lost write
-// once and would then claim success.
+// once and would then claim success. The first put of a process removes temporaries that are older
+// than a day.
 #pragma once
 
 #include <map>
@@ -42,6 +43,7 @@ class LocalStore final : public Store {
   enum class Existing { replace, refuse };
   Status write_object(const std::string& name, std::span<const ByteView> parts, Existing existing);
   Status write_temporary(const std::string& path, std::span<const ByteView> parts);
+  void remove_abandoned();
   Status ensure_directory(const std::string& directory);
   Status list_below(const std::string& directory, std::vector<ObjectInfo>& out);
   Result<std::shared_ptr<io::ReadableFile>> opened(const std::string& name);
@@ -50,6 +52,7 @@ class LocalStore final : public Store {
   io::FileSystem& fs_;
   const std::string root_;
   StoreTraits traits_;
+  std::once_flag abandoned_once_;
   std::mutex mutex_;
   std::set<std::string> known_directories_;
   // Packs are read in many pieces; a few stay open. Oldest use first out.

@@ -3,6 +3,9 @@
 
 #include "vault/store/local_store.h"
 
+#include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "tests/support/expect.h"
@@ -120,6 +123,25 @@ TEST(LocalStore, AFailedSyncIsNotRetriedOnTheSameFile) {
   }
   for (uint64_t outcome = 0; outcome < 8; ++outcome) disk.reboot(outcome);
   EXPECT_EQ(*disk.peek("/vault/a/b"), content);
+}
+
+TEST(LocalStore, OldTemporariesOfKilledWritersGo) {
+  testing::TempDirectory directory;
+  const std::string root = directory / "vault";
+  ASSERT_OK(LocalStore::create(io::posix_file_system(), root));
+  std::filesystem::create_directories(root + "/tmp");
+  const auto leave = [&](const std::string& name, std::chrono::hours age) {
+    std::ofstream(root + "/tmp/" + name) << "half an object";
+    std::filesystem::last_write_time(root + "/tmp/" + name,
+                                     std::filesystem::file_time_type::clock::now() - age);
+  };
+  leave("00112233445566ff", std::chrono::hours(25));
+  leave("00112233445566fe", std::chrono::hours(23));
+  ASSIGN(const auto store, LocalStore::open(io::posix_file_system(), root));
+  EXPECT_TRUE(std::filesystem::exists(root + "/tmp/00112233445566ff")) << "reading changes nothing";
+  ASSERT_OK(store->put("points/a", as_bytes("object")));
+  EXPECT_FALSE(std::filesystem::exists(root + "/tmp/00112233445566ff"));
+  EXPECT_TRUE(std::filesystem::exists(root + "/tmp/00112233445566fe")) << "it may have a writer";
 }
 
 TEST(LocalStore, AFullDiskIsSaidAndLeavesRoomForNothingHalf) {
