@@ -2,10 +2,11 @@
 # before it runs ctest here, so that one summary covers everything. Each program runs in shards, side
 # by side.
 foreach(suite asan tsan)
-  # One thread changes bytes or turns keys there, slowly: nothing for the thread sanitizer to see.
+  # One thread changes bytes or turns keys there, slowly: nothing for the thread sanitizer to see. And
+  # how many packs of a large file are on their way when the fault strikes depends on speed.
   set(filter "*")
   if(suite STREQUAL tsan)
-    set(filter "-Tamper*:Rotation*:DeepTree*")
+    set(filter "-Tamper*:Rotation*:DeepTree*:Killed.PacksOfALargeFile*")
   endif()
   foreach(program base vault backup_agent)
     set(shards 1)
