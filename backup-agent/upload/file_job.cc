@@ -3,7 +3,7 @@
 namespace holdfast::backup_agent {
 namespace {
 
-constexpr uint64_t kPartBytes = 64 * 1024 * 1024;
+constexpr uint64_t kPartBytes = 16 * 1024 * 1024;
 
 }  // namespace
 
@@ -103,8 +103,8 @@ FileJob::FileJob(std::shared_ptr<EntryBlock> block, size_t index, ScannedEntry s
 
 void FileJob::take(const vault::Extent& extent) {
   if (const Status added = gatherer_.add(extent); !added.ok()) state_.fail(added.error());
-  next_offset_ += extent.bytes;
-  if (!journaled_) return;
+  const uint64_t offset = std::exchange(next_offset_, next_offset_ + extent.bytes);
+  if (!journaled_ || offset < part_offset_) return;
   part_.push_back(extent);
   if (next_offset_ - part_offset_ >= kPartBytes) {
     journal_.part(source_.key, opened_, part_offset_, part_);

@@ -106,13 +106,13 @@ class FileJob {
   void finish_reading(uint64_t pieces);
   // The entry cannot be taken; pieces still under way are ignored.
   void drop();
-  // Large files: remember extents as they come. `st` as opened; `resumed` were delivered already by
-  // an earlier backup and are only counted.
+  // Large files, before the first piece: remember extents as they come. `st` as opened; an earlier
+  // backup remembered those before `offset`, which ends an extent.
   void journal_parts(const FileStat& st, uint64_t offset) {
     const std::lock_guard lock(mutex_);
     journaled_ = true;
     opened_ = st;
-    part_offset_ = next_offset_ = offset;
+    part_offset_ = offset;
   }
 
  private:

@@ -202,54 +202,61 @@ FileReader::Outcome FileReader::read_small(const FileJobPtr& job, int fd, const 
 }
 
 FileReader::Outcome FileReader::read_large(const FileJobPtr& job, int fd, const FileStat& st) {
-  uint64_t at = 0;
-  uint64_t pieces = 0;
-  // What an interrupted backup stored of this very state of the file is taken over.
-  for (const vault::Extent& x : shared_.cache.parts_of(job->source().key, st)) {
+  Position here;
+  if (!take_over_parts(job, fd, st, here)) return Outcome::cancelled;
+  while (!here.file_ended && here.at < st.size) {
+    off_t data = ::lseek(fd, static_cast<off_t>(here.at), SEEK_DATA);
+    if (data < 0 && errno == ENXIO) data = static_cast<off_t>(st.size);  // a hole to the end
+    if (data < 0) data = static_cast<off_t>(here.at);                    // no holes to be known
+    const uint64_t begin = std::min<uint64_t>(static_cast<uint64_t>(data), st.size);
+    if (begin > here.at) here.deliver(*job, {begin - here.at, std::nullopt});
+    if (here.at >= st.size) break;
+    const off_t hole = ::lseek(fd, static_cast<off_t>(here.at), SEEK_HOLE);
+    const uint64_t end =
+        hole <= data ? st.size : std::min<uint64_t>(static_cast<uint64_t>(hole), st.size);
+    if (!read_range(job, fd, here, end)) return Outcome::cancelled;
+  }
+  // A file that became shorter: what is missing is not part of it.
+  if (here.file_ended) job->pending().entry.size = here.at;
+  const auto after = stat_at(fd, "");
+  if (!after.ok() || !same_content_times(st, *after)) changed_while_read(job);
+  job->finish_reading(here.pieces);
+  return Outcome::done;
+}
+
+// What an interrupted backup stored of this very state of the file is not read again. Where packs
+// between did not get there, just their part is read; as chunking resumes at any boundary, it gives
+// the same chunks. False on cancellation or error.
+bool FileReader::take_over_parts(const FileJobPtr& job, int fd, const FileStat& st,
+                                 Position& here) {
+  const std::vector<vault::Extent> parts = shared_.cache.parts_of(job->source().key, st);
+  uint64_t end = 0;
+  for (const vault::Extent& x : parts) end += x.bytes;
+  job->journal_parts(st, end);
+  uint64_t lost_end = 0;
+  for (const vault::Extent& x : parts) {
+    const uint64_t begin = std::max(here.at, lost_end);
     if (x.chunk) {
       const auto known = shared_.state.session().is_known(*x.chunk);
       if (!known.ok()) {
         shared_.state.fail(known.error());
-        return Outcome::cancelled;
+        return false;
       }
-      if (!*known) break;
+      if (!*known) {
+        lost_end = begin + x.bytes;
+        continue;
+      }
     }
-    if (at + x.bytes > st.size) break;
-    job->deliver(pieces++, x);
-    at += x.bytes;
+    if (here.at < lost_end && !read_range(job, fd, here, lost_end)) return false;
+    if (here.file_ended) return true;
+    here.deliver(*job, x);
   }
-  job->journal_parts(st, at);
-
-  while (at < st.size) {
-    off_t data = ::lseek(fd, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) data = static_cast<off_t>(st.size);  // a hole to the end
-    if (data < 0) data = static_cast<off_t>(at);                         // no holes to be known
-    const uint64_t begin = std::min<uint64_t>(static_cast<uint64_t>(data), st.size);
-    if (begin > at) {
-      job->deliver(pieces++, {begin - at, std::nullopt});
-      at = begin;
-    }
-    if (at >= st.size) break;
-    const off_t hole = ::lseek(fd, static_cast<off_t>(at), SEEK_HOLE);
-    const uint64_t end =
-        hole <= data ? st.size : std::min<uint64_t>(static_cast<uint64_t>(hole), st.size);
-    if (!read_range(job, fd, at, end, pieces)) return Outcome::cancelled;
-    if (at < end) {
-      // The file has become shorter: what is missing is not part of it.
-      job->pending().entry.size = at;
-      break;
-    }
-  }
-  const auto after = stat_at(fd, "");
-  if (!after.ok() || !same_content_times(st, *after)) changed_while_read(job);
-  job->finish_reading(pieces);
-  return Outcome::done;
+  return here.at >= lost_end || read_range(job, fd, here, lost_end);
 }
 
-// Reads [at, end) and moves `at` to where it got.
-bool FileReader::read_range(const FileJobPtr& job, int fd, uint64_t& at, uint64_t end,
-                            uint64_t& pieces) {
-  uint64_t next = at;
+// Reads up to `end`, or to the end of the file where that comes first.
+bool FileReader::read_range(const FileJobPtr& job, int fd, Position& here, uint64_t end) {
+  uint64_t next = here.at;
   const auto read_some = [&](uint8_t* to, size_t bytes) -> ssize_t {
     const size_t n = std::min<uint64_t>(bytes, end - next);
     if (n == 0) return 0;
@@ -257,15 +264,13 @@ bool FileReader::read_range(const FileJobPtr& job, int fd, uint64_t& at, uint64_
     if (got > 0) next += static_cast<uint64_t>(got);
     return got;
   };
-  uint64_t total = 0;
-  if (!cut_stream(job, read_some, total, pieces)) return false;
-  at += total;
+  if (!cut_stream(job, read_some, here)) return false;
+  here.file_ended = here.at < end;
   return true;
 }
 
 template <class Read>
-bool FileReader::cut_stream(const FileJobPtr& job, const Read& read_some, uint64_t& total,
-                            uint64_t& pieces) {
+bool FileReader::cut_stream(const FileJobPtr& job, const Read& read_some, Position& here) {
   bool at_end = false;
   size_t have = 0;  // bytes behind batch_.used that are read and not cut yet
   while (!at_end || have > 0) {
@@ -285,9 +290,9 @@ bool FileReader::cut_stream(const FileJobPtr& job, const Read& read_some, uint64
     // Cut while a whole chunk is certain.
     while (have >= kCdcMax || (at_end && have > 0)) {
       const size_t n = cdc_cut(shared_.gear, ByteView(batch_.buffer->data() + batch_.used, have));
-      add_piece(job, pieces++, n);
+      add_piece(job, here.pieces++, n);
       have -= n;
-      total += n;
+      here.at += n;
     }
     if (at_end && have == 0) break;
     // The uncut rest begins the next buffer.
@@ -305,18 +310,17 @@ bool FileReader::cut_stream(const FileJobPtr& job, const Read& read_some, uint64
 }
 
 bool FileReader::read_stream(const FileJobPtr& job, int fd) {
-  uint64_t total = 0;
-  uint64_t pieces = 0;
+  Position here;
   const auto read_some = [&](uint8_t* to, size_t bytes) -> ssize_t {
     if (shared_.limiter != nullptr) shared_.limiter->acquire(bytes);
     const ssize_t n = read_when_ready(fd, to, bytes, shared_.state);
     if (n > 0) shared_.state.progress().bytes_read += static_cast<uint64_t>(n);
     return n;
   };
-  if (!cut_stream(job, read_some, total, pieces)) return false;
-  job->pending().entry.size = total;
+  if (!cut_stream(job, read_some, here)) return false;
+  job->pending().entry.size = here.at;
   hand_over();
-  job->finish_reading(pieces);
+  job->finish_reading(here.pieces);
   return true;
 }
 

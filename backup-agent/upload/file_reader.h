@@ -31,6 +31,17 @@ class FileReader {
 
  private:
   enum class Outcome { done, changed, cancelled };
+  // How far a file is given out.
+  struct Position {
+    uint64_t at = 0;
+    uint64_t pieces = 0;
+    bool file_ended = false;  // before the size that it had when it was opened
+
+    void deliver(FileJob& job, const vault::Extent& extent) {
+      job.deliver(pieces++, extent);
+      at += extent.bytes;
+    }
+  };
 
   void read_one(const FileJobPtr& job);
   void read_file(const FileJobPtr& job);
@@ -39,10 +50,11 @@ class FileReader {
   void store_xattrs(vault::Entry& entry, std::vector<vault::Xattr> xattrs);
   Outcome read_small(const FileJobPtr& job, int fd, const FileStat& st, bool last_attempt);
   Outcome read_large(const FileJobPtr& job, int fd, const FileStat& st);
-  bool read_range(const FileJobPtr& job, int fd, uint64_t& at, uint64_t end, uint64_t& pieces);
-  // Reads up to `end` (or the end of a stream), cutting as it goes. False on cancellation or error.
+  bool take_over_parts(const FileJobPtr& job, int fd, const FileStat& st, Position& here);
+  bool read_range(const FileJobPtr& job, int fd, Position& here, uint64_t end);
+  // Reads to the end of what `read_some` gives, cutting as it goes. False on cancellation or error.
   template <class Read>
-  bool cut_stream(const FileJobPtr& job, const Read& read_some, uint64_t& total, uint64_t& pieces);
+  bool cut_stream(const FileJobPtr& job, const Read& read_some, Position& here);
   ssize_t read_some_at(int fd, uint8_t* to, size_t bytes, uint64_t offset);
   void changed_while_read(const FileJobPtr& job);
   void unreadable(const FileJobPtr& job, int error, std::string_view what);

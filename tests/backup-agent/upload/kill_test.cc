@@ -4,6 +4,7 @@
 // store was unreachable). Afterwards: every point that counts restores byte for byte, the check is
 // clean, the next backup works and stores nothing that it knew to be stored.
 
+#include <condition_variable>
 #include <mutex>
 
 #include "tests/support/faulty_store.h"
@@ -15,6 +16,7 @@ namespace {
 
 using testing::random_bytes;
 using testing::write_file;
+using namespace std::chrono_literals;
 using Tree = std::map<std::string, std::string>;
 
 struct Killed : testing::AgentTest {
@@ -142,8 +144,8 @@ TEST_F(Killed, AgainAndAgainBeforeOneRunsThrough) {
   expect_points_right(store);
 }
 
-// 140 MB fill four packs; the fault strikes when the last of them is put. The one before may be on
-// its way still, by another thread, and then counts as unknown.
+// 140 MB fill four packs. The fault strikes when the last of them is put, while the second is still
+// on its way, by another thread: what lies between the first and the third is to be read again.
 TEST_F(Killed, PacksOfALargeFileAreNeitherReadNorStoredAgain) {
   constexpr size_t kBytes = 140'000'000;
   write_file(agent.source("large"), random_bytes(1, kBytes));
@@ -151,16 +153,23 @@ TEST_F(Killed, PacksOfALargeFileAreNeitherReadNorStoredAgain) {
   trees.push_back(testing::describe_tree(agent.source()));
   testing::FaultyStore dying(store);
   std::mutex mutex;  // packs are put by several threads
+  std::condition_variable struck;
   int packs = 0;
-  uint64_t operation = 0;
   dying.on_operation = [&](const std::string& kind, const std::string& name) {
-    const std::lock_guard lock(mutex);
-    const uint64_t number = operation++;
-    if (kind != "put" || !name.starts_with(vault::kPacksPrefix) || ++packs != 4) return;
-    dying.kill_at(number, false);
+    std::unique_lock lock(mutex);
+    if (kind != "put" || !name.starts_with(vault::kPacksPrefix)) return;
+    ++packs;
+    if (packs == 2) {
+      EXPECT_TRUE(struck.wait_for(lock, 5min, [&] { return packs == 4; }));
+    }
+    if (packs != 4) return;
+    dying.kill_at(dying.operations(), false);
     agent.save_memory("moment");
+    struck.notify_all();
   };
-  ASSERT_FALSE(agent.backup(&dying).ok());
+  BackupOptions options = agent.options();
+  options.uploads = 2;
+  ASSERT_FALSE(agent.backup(options, &dying).ok());
   ASSERT_TRUE(dying.is_dead());
   agent.load_memory("moment");
   ASSIGN(const BackupResult next, agent.backup());
