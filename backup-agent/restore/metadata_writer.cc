@@ -140,6 +140,17 @@ uint32_t OwnerLookup::gid(const vault::Entry& entry) {
   return it->second.value_or(entry.gid);
 }
 
+MetadataWriter::MetadataWriter(const MetadataOptions& options, RefusedMetadata& refused)
+    : owners_(options.owners_by_name),
+      refused_(refused),
+      own_uid_(::geteuid()),
+      own_gid_(::getegid()) {}
+
+uint32_t MetadataWriter::mode_to_create(const vault::Entry& entry) {
+  const bool is_ours = owners_.uid(entry) == own_uid_ && owners_.gid(entry) == own_gid_;
+  return is_ours ? entry.mode & 0777 : 0600;
+}
+
 // Whether the failure is one of rights or of the file system's abilities, and counts it if so.
 bool MetadataWriter::refused(int error, const std::string& kind, const std::string& path) {
   if (error != EPERM && error != EACCES && error != ENOTSUP && error != EOPNOTSUPP &&

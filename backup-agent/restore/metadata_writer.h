@@ -75,9 +75,11 @@ bool remove_name(int directory_fd, const std::string& name, int flags);
 
 class MetadataWriter {
  public:
-  MetadataWriter(const MetadataOptions& options, RefusedMetadata& refused)
-      : owners_(options.owners_by_name), refused_(refused) {}
+  MetadataWriter(const MetadataOptions& options, RefusedMetadata& refused);
 
+  // What to make a file with: at once the mode that it is to have where that lets nobody in who
+  // does not belong there, which saves setting it later.
+  uint32_t mode_to_create(const vault::Entry& entry);
   // An open file or directory. `fresh` objects were just made: they have no attributes to remove.
   // `path` is for messages. Errors: the system's.
   Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs,
@@ -92,6 +94,8 @@ class MetadataWriter {
  private:
   OwnerLookup owners_;
   RefusedMetadata& refused_;
+  const uint32_t own_uid_;
+  const uint32_t own_gid_;
 };
 
 }  // namespace holdfast::backup_agent

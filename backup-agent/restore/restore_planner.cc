@@ -146,7 +146,8 @@ Status RestorePlanner::take(const vault::PathEntry& e, Frame& parent, const std:
   }
   struct stat st {};
   bool exists = false;
-  if (parent.directory->handle()) {
+  // What this restore has made itself holds nothing yet.
+  if (parent.directory->handle() && !parent.directory->is_fresh()) {
     TRY(const auto fd, parent.directory->handle()->fd());
     exists = ::fstatat(fd->get(), name.c_str(), &st, AT_SYMLINK_NOFOLLOW) == 0;
     if (!exists && errno != ENOENT && errno != ENAMETOOLONG) {

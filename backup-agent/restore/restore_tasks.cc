@@ -178,19 +178,20 @@ Result<int> FileTask::open() {
   TRY(const auto directory, directory_->handle()->fd());
   constexpr int kCreate = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
   constexpr int kOpen = O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC;
+  const mode_t mode = context_.metadata.mode_to_create(entry_);
   switch (mode_) {
     case Mode::create:
       // What takes more than one write has no name until it is whole: a run that is killed leaves
       // no half file that looks like a whole one. (A file with flags could not be linked any more.)
       if ((entry_.extents_root || entry_.extents.size() > 1) && entry_.attributes == 0) {
-        fd_ = io::Fd(::openat(directory->get(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+        fd_ = io::Fd(::openat(directory->get(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode));
         unnamed_ = static_cast<bool>(fd_);
       }
-      if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, 0600));
+      if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, mode));
       break;
     case Mode::replace:
       temporary_ = ".holdfast-" + to_hex(crypto::random_array<8>());
-      fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, 0600));
+      fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
       break;
     case Mode::patch:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
