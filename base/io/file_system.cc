@@ -18,6 +18,11 @@ std::string parent_path(std::string_view path) {
   return slash == 0 ? "/" : std::string(path.substr(0, slash));
 }
 
+Status WritableFile::write_parts(std::span<const ByteView> parts) {
+  for (const ByteView part : parts) TRYV(write(part));
+  return {};
+}
+
 Status make_directories(FileSystem& fs, const std::string& path) {
   if (auto info = fs.info(path); info.ok()) {
     if (info->is_directory) return {};

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +35,9 @@ class WritableFile {
   virtual ~WritableFile() = default;
   // Appends everything or fails; after a failure the file's content is undefined.
   virtual Status write(ByteView bytes) = 0;
+  // Appends all parts, or fails likewise. Much at once goes past the page cache where the file
+  // system lets it: nobody reads it soon, and what others have there is not pushed out.
+  virtual Status write_parts(std::span<const ByteView> parts);
   // Data and size are on stable storage when this succeeds. After a failure the written data may
   // be lost even if a later sync succeeds (Linux reports a write-back error once): give the file up
   // and write another.

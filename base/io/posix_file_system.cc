@@ -1,5 +1,8 @@
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <cstring>
 #include <ctime>
 #include <dirent.h>
 #include <fcntl.h>
@@ -50,6 +53,27 @@ class PosixWritableFile final : public WritableFile {
     }
     return {};
   }
+  Status write_parts(std::span<const ByteView> parts) override {
+    uint64_t total = 0;
+    for (const ByteView part : parts) total += part.size();
+    const Memory buffer(total < kDirectMin ? nullptr : std::aligned_alloc(kBlock, kBufferBytes));
+    if (buffer == nullptr || !set_direct(true)) return WritableFile::write_parts(parts);
+    const MutableByteView room(static_cast<uint8_t*>(buffer.get()), kBufferBytes);
+    size_t used = 0;
+    for (ByteView part : parts) {
+      while (!part.empty()) {
+        const size_t n = std::min(part.size(), room.size() - used);
+        std::memcpy(room.data() + used, part.data(), n);
+        used += n;
+        part = part.subspan(n);
+        if (used < room.size()) continue;
+        TRYV(write_blocks(room));
+        used = 0;
+      }
+    }
+    set_direct(false);
+    return write(room.first(used));
+  }
   Status sync() override {
     // An interrupted sync (NFS, FUSE) says nothing about the data: unlike after an error, the next
     // one still saves it.
@@ -66,6 +90,30 @@ class PosixWritableFile final : public WritableFile {
   }
 
  private:
+  // Of memory, offset and length for O_DIRECT; no device wants more.
+  static constexpr size_t kBlock = 4096;
+  static constexpr size_t kBufferBytes = 4 * 1024 * 1024;
+  static constexpr uint64_t kDirectMin = 2 * kBufferBytes;
+  struct Free {
+    void operator()(void* p) const { std::free(p); }
+  };
+  using Memory = std::unique_ptr<void, Free>;
+
+  bool set_direct(bool on) {
+    const int flags = ::fcntl(fd_.get(), F_GETFL);
+    return flags >= 0 &&
+           ::fcntl(fd_.get(), F_SETFL, on ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
+  }
+
+  // As long as all goes well these are whole blocks; a short write may end anywhere.
+  Status write_blocks(ByteView bytes) {
+    const ssize_t n = ::write(fd_.get(), bytes.data(), bytes.size());
+    if (n == static_cast<ssize_t>(bytes.size())) return {};
+    if (n < 0 && errno != EINVAL && errno != EINTR) return errno_error("cannot write " + path_);
+    set_direct(false);
+    return write(bytes.subspan(n < 0 ? 0 : static_cast<size_t>(n)));
+  }
+
   Fd fd_;
   std::string path_;
 };

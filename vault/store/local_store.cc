@@ -90,7 +90,7 @@ Status LocalStore::write_object(const std::string& name, std::span<const ByteVie
 
 Status LocalStore::write_temporary(const std::string& path, std::span<const ByteView> parts) {
   TRY(const auto file, fs_.create(path));
-  for (const ByteView part : parts) TRYV(file->write(part));
+  TRYV(file->write_parts(parts));
   TRYV(file->sync());
   return file->close();
 }

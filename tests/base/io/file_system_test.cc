@@ -5,7 +5,11 @@
 
 #include <cerrno>
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <unistd.h>
 
+#include "base/crypto/random.h"
+#include "base/io/fd.h"
 #include "tests/support/expect.h"
 #include "tests/support/seeds.h"
 #include "tests/support/sim_disk.h"
@@ -28,6 +32,23 @@ static thread_local int interrupted_closes = 0;
 INTERRUPTED(fdatasync, interrupted_syncs, (void)0)
 INTERRUPTED(fsync, interrupted_syncs, (void)0)
 INTERRUPTED(close, interrupted_closes, (void)real(fd))  // Linux closes it all the same
+// Of writes that go past the page cache: the number-th from now is cut short, or refused.
+static thread_local int direct_writes_until_short = 0;
+static thread_local int direct_writes_until_refused = 0;
+static thread_local int direct_writes = 0;
+
+extern "C" ssize_t write(int fd, const void* bytes, size_t count) {
+  static auto* const real =
+      reinterpret_cast<ssize_t (*)(int, const void*, size_t)>(::dlsym(RTLD_NEXT, "write"));
+  if ((::fcntl(fd, F_GETFL) & O_DIRECT) == 0) return real(fd, bytes, count);
+  ++direct_writes;
+  if (direct_writes_until_refused > 0 && --direct_writes_until_refused == 0) {
+    errno = EINVAL;
+    return -1;
+  }
+  const bool cut = direct_writes_until_short > 0 && --direct_writes_until_short == 0;
+  return real(fd, bytes, cut ? count / 4 : count);
+}
 // NOLINTEND
 
 namespace holdfast::io {
@@ -237,6 +258,54 @@ TEST(PosixFileSystem, SignalsDoNotFailSyncsAndCloses) {
   EXPECT_OK(fs.sync_directory(directory.path()));
   EXPECT_EQ(interrupted_syncs, 0);
   interrupted_syncs = 0;
+}
+
+TEST(PosixFileSystem, LargePartsArriveHoweverTheyAreWritten) {
+  const testing::TempDirectory directory;
+  FileSystem& fs = posix_file_system();
+  Bytes content(20'000'123);
+  crypto::random_fill(content);
+  const auto write_and_compare = [&](const std::string& name, std::string_view head) {
+    std::vector<ByteView> parts;
+    for (size_t at = 0, n = 1; at < content.size(); at += n, n = n * 3 % 1'500'007) {
+      n = std::min(n, content.size() - at);
+      parts.push_back(ByteView(content).subspan(at, n));
+    }
+    ASSIGN(const auto file, fs.create(directory / name));
+    ASSERT_OK(file->write(as_bytes(head)));
+    ASSERT_OK(file->write_parts(parts));
+    ASSERT_OK(file->write(as_bytes(" tail")));
+    ASSERT_OK(file->sync());
+    ASSERT_OK(file->close());
+    ASSIGN(const Bytes back, read_file(fs, directory / name, 100'000'000));
+    ASSERT_EQ(back.size(), head.size() + content.size() + 5);
+    EXPECT_TRUE(std::equal(head.begin(), head.end(), back.begin()));
+    EXPECT_TRUE(std::equal(content.begin(), content.end(),
+                           back.begin() + static_cast<ptrdiff_t>(head.size())));
+    EXPECT_EQ(std::string(back.end() - 5, back.end()), " tail");
+  };
+  write_and_compare("plain", "");
+  write_and_compare("unaligned", "head");
+  for (int n = 1; n <= 3; ++n) {
+    direct_writes_until_short = n;
+    write_and_compare("short " + std::to_string(n), "");
+    direct_writes_until_short = 0;
+    direct_writes_until_refused = n;
+    write_and_compare("refused " + std::to_string(n), "");
+    direct_writes_until_refused = 0;
+  }
+}
+
+TEST(PosixFileSystem, LargePartsGoPastThePageCacheWhereTheyCan) {
+  const testing::TempDirectory directory;
+  const Bytes content(20'000'123, 7);
+  const Fd probe(::open((directory / "probe").c_str(), O_RDWR | O_CREAT | O_DIRECT, 0600));
+  if (!probe) GTEST_SKIP() << "no O_DIRECT here";
+  ASSIGN(const auto file, posix_file_system().create(directory / "x"));
+  direct_writes = 0;
+  const std::vector<ByteView> parts{content};
+  ASSERT_OK(file->write_parts(parts));
+  EXPECT_EQ(direct_writes, 4);
 }
 
 }  // namespace
