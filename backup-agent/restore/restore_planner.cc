@@ -31,8 +31,10 @@ bool same_times(const vault::Entry& entry, const struct stat& st) {
 Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
                             std::stop_token stop) {
   vault::PathCursor cursor(context_.domain, root_);
+  cursor.pass_over_damage([this](const vault::LostEntries& lost) { take_note(lost); });
   TRYV(cursor.seek(options_.subpath));
   if (cursor.at_end() || !vault::is_within(cursor->key, options_.subpath)) {
+    if (!lost_.empty()) return lost_.front().reason;
     return errno_error(ENOENT, "the recovery point has no /" + options_.subpath);
   }
   base_ = options_.subpath;
@@ -86,6 +88,7 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
     }
     const bool included = parent.included || filter_.includes(e.key, is_directory);
     if (name.find('/') != std::string::npos) {
+      if (enter_lost_directory(parent, name.substr(0, name.find('/')))) continue;
       if (included) context_.problem("/" + e.key, "its directory is missing from the point");
       TRYV(cursor.skip_subtree());
       continue;
@@ -113,6 +116,32 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
   return {};
 }
 
+void RestorePlanner::take_note(const vault::LostEntries& lost) {
+  if (!lost.may_touch(options_.subpath)) return;
+  lost_.push_back(lost);
+  context_.problem("/" + lost.first, lost.text());
+}
+
+// Makes the next directory on the way to an entry, if its own entry may be among those that cannot
+// be read. False if it is not, or is not wanted.
+bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name) {
+  const std::string key = parent.key.empty() ? name : parent.key + "/" + name;
+  const bool is_lost = std::any_of(lost_.begin(), lost_.end(),
+                                   [&](const auto& lost) { return lost.may_include(key); });
+  if (!is_lost || filter_.excludes(key, true)) return false;
+  auto task = std::make_shared<DirectoryTask>(context_, parent.directory, name, std::nullopt,
+                                              nullptr, false);
+  if (options_.dry_run) {
+    task->open_existing();
+  } else if (!task->ensure()) {
+    task->release();
+    return false;
+  }
+  context_.problem("/" + key, "its owner, mode and times cannot be read, and were not restored");
+  push(key, std::move(task), parent.included || filter_.includes(key, true));
+  return true;
+}
+
 void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
   // Of the directories above what was backed up the point knows nothing but the way down.
   const bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
@@ -123,7 +152,9 @@ void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool in
 void RestorePlanner::pop() {
   Frame frame = std::move(frames_.back());
   frames_.pop_back();
-  if (options_.delete_extra && frame.included && frame.is_whole && !context_.stopped) {
+  // What may have been among entries that cannot be read is not deleted.
+  const bool is_known = frame.is_whole && lost_.empty();
+  if (options_.delete_extra && frame.included && is_known && !context_.stopped) {
     delete_extra(frame);
   }
   frame.directory->release();

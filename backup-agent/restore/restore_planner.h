@@ -31,8 +31,8 @@ class RestorePlanner {
         windows_(windows) {}
 
   // Hands the windows to the queue as they fill up. `target` is where the entries go; null in a dry
-  // run if it does not exist. Errors: the vault's; Errc::interrupted. What concerns one entry only
-  // is reported to the context, and the walk goes on.
+  // run if it does not exist. Errors: the vault's; Errc::interrupted. What concerns one entry only,
+  // or one page of the map, is reported to the context, and the walk goes on.
   Status plan(DirectoryHandle::Ptr target, bool target_is_fresh, std::stop_token stop);
   // Names of files that were restored under another name already. After all windows are done.
   void make_links();
@@ -57,6 +57,8 @@ class RestorePlanner {
   };
 
   Status walk(vault::PathCursor& cursor, const std::stop_token& stop);
+  void take_note(const vault::LostEntries& lost);
+  bool enter_lost_directory(Frame& parent, const std::string& name);
   void push(std::string key, DirectoryTask::Ptr directory, bool included);
   void pop();
   void visit(std::string_view action, const std::string& key);
@@ -84,6 +86,7 @@ class RestorePlanner {
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
+  std::vector<vault::LostEntries> lost_;
   std::vector<Frame> frames_;
   std::unique_ptr<Window> window_ = std::make_unique<Window>();
   std::unordered_map<std::string, LinkObject> link_objects_;

@@ -182,16 +182,15 @@ Result<int> FileTask::open() {
   switch (mode_) {
     case Mode::create:
       // What takes more than one write has no name until it is whole: a run that is killed leaves
-      // no half file that looks like a whole one. (A file with flags could not be linked any more.)
-      if ((entry_.extents_root || entry_.extents.size() > 1) && entry_.attributes == 0) {
-        fd_ = io::Fd(::openat(directory->get(), ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode));
-        unnamed_ = static_cast<bool>(fd_);
-      }
+      // no half file that looks like a whole one.
+      if (entry_.extents_root || entry_.extents.size() > 1) open_unnamed(directory->get(), mode);
       if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, mode));
       break;
     case Mode::replace:
+      // No name either, so that a run that is killed leaves nothing behind.
       temporary_ = ".holdfast-" + to_hex(crypto::random_array<8>());
-      fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
+      open_unnamed(directory->get(), mode);
+      if (!fd_) fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
       break;
     case Mode::patch:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
@@ -213,6 +212,21 @@ Result<int> FileTask::open() {
     return errno_error(path());
   }
   return fd_.get();
+}
+
+// Not every file system has such files, and one with flags could not be linked any more.
+void FileTask::open_unnamed(int directory_fd, mode_t mode) {
+  if (entry_.attributes != 0) return;
+  fd_ = io::Fd(::openat(directory_fd, ".", O_RDWR | O_TMPFILE | O_CLOEXEC, mode));
+  unnamed_ = static_cast<bool>(fd_);
+}
+
+// Gives it its first name. False with errno set.
+bool FileTask::link_unnamed(int directory_fd, const std::string& name) const {
+  // The first form needs a capability, the second /proc.
+  const std::string proc = "/proc/self/fd/" + std::to_string(fd_.get());
+  return ::linkat(fd_.get(), "", directory_fd, name.c_str(), AT_EMPTY_PATH) == 0 ||
+         ::linkat(AT_FDCWD, proc.c_str(), directory_fd, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 void FileTask::write(uint64_t offset, ByteView bytes) {
@@ -299,13 +313,11 @@ Status FileTask::put_in_place() {
   if (mode_ != Mode::replace && !unnamed_) return {};
   TRY(const auto directory, directory_->handle()->fd());
   if (unnamed_) {
-    // The first form needs a capability, the second /proc.
-    const std::string proc = "/proc/self/fd/" + std::to_string(fd_.get());
-    if (::linkat(fd_.get(), "", directory->get(), name_.c_str(), AT_EMPTY_PATH) != 0 &&
-        ::linkat(AT_FDCWD, proc.c_str(), directory->get(), name_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+    if (!link_unnamed(directory->get(), mode_ == Mode::replace ? temporary_ : name_)) {
       return errno_error(path());
     }
-    return {};
+    unnamed_ = false;
+    if (mode_ != Mode::replace) return {};
   }
   const auto rename = [&] {
     return ::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) == 0;

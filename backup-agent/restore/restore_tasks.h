@@ -102,6 +102,8 @@ class FileTask : public std::enable_shared_from_this<FileTask> {
 
  private:
   Result<int> open();  // the descriptor to write to, opened at first use
+  void open_unnamed(int directory_fd, mode_t mode);
+  bool link_unnamed(int directory_fd, const std::string& name) const;
   void finish();
   Status finish_content(int fd);
   Status put_in_place();
@@ -112,7 +114,7 @@ class FileTask : public std::enable_shared_from_this<FileTask> {
   const vault::Entry entry_;
   const Mode mode_;
   std::string temporary_;  // its name until it is complete, if it has another then
-  bool unnamed_ = false;   // it gets its first name when it is complete
+  bool unnamed_ = false;   // it gets its first name, of those two, when it is complete
   std::mutex mutex_;
   io::Fd fd_;
   std::unique_ptr<ProtectionLifted> lifted_;  // of the file that is patched

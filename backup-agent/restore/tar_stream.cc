@@ -222,8 +222,16 @@ Result<RestoreReport> write_tar(vault::VaultReader& vault, const vault::Recovery
   TarWriter tar(*domain, report);
   TRYV(tar.open(fd));
   vault::PathCursor cursor(*domain, point.manifest.roots[0]);
+  std::optional<Error> lost_first;
+  cursor.pass_over_damage([&](const vault::LostEntries& lost) {
+    if (!lost.may_touch(options.subpath)) return;
+    if (!lost_first) lost_first = lost.reason;
+    ++report.problem_count;
+    report.problems.push_back({"/" + lost.first, lost.text()});
+  });
   TRYV(cursor.seek(options.subpath));
   if (cursor.at_end() || !vault::is_within(cursor->key, options.subpath)) {
+    if (lost_first) return *lost_first;
     return errno_error(ENOENT, "the recovery point has no /" + options.subpath);
   }
   std::string base = options.subpath;

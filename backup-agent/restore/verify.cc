@@ -131,6 +131,9 @@ class Verifier {
     auto pool = std::make_shared<DirectoryPool>();
     TRY(auto target, DirectoryHandle::open_root(pool, options_.target));
     vault::PathCursor cursor(domain_, root);
+    cursor.pass_over_damage([this](const vault::LostEntries& lost) {
+      if (lost.may_touch(options_.subpath)) problem("/" + lost.first, "verify: " + lost.text());
+    });
     TRYV(cursor.seek(options_.subpath));
     std::string base = options_.subpath;
     if (!cursor.at_end() && cursor->key == base &&

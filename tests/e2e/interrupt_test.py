@@ -2,13 +2,14 @@
 clean; the same for restores."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
 import unittest
 
-from support import (FAILED, PASSPHRASE, EndToEndTest, main, make_tree, needs, noise, remove_tree,
-                     write)
+from support import (FAILED, PASSPHRASE, EndToEndTest, main, make_tree, needs, noise, read,
+                     remove_tree, write)
 
 PACK = 32 << 20
 BIG = 110_000_000
@@ -147,6 +148,35 @@ class Interrupt(EndToEndTest):
                         self.assertEqual(a.read(), b.read(), at)
         machine.restore(f"latest:{self.source}", to, "--verify")
         self.assert_same_tree(self.source, to)  # nor are temporaries left
+
+    @needs("strace")
+    def test_restore_killed_while_it_replaces_leaves_old_or_new(self):
+        machine = self.created()
+        make_tree(self.source, 40, big=1_500_000)
+        machine.backup(self.source)
+        old = self.path("old")
+        shutil.copytree(self.source, old, symlinks=True)
+        for directory, _, files in os.walk(old):
+            for name in files:
+                write(os.path.join(directory, name), b"what was there before")
+        kills = 0
+        for calls, step in (("pwrite64", 7), ("utimensat", 9), ("linkat", 7)):
+            for n in range(1, 40, step):
+                to = self.path(f"to-{calls}-{n}")
+                shutil.copytree(old, to, symlinks=True)
+                ran = machine.restore(f"latest:{self.source}", to, expect=None, wrap=[
+                    "strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=" + calls,
+                    "-e", f"inject={calls}:signal=KILL:when={n}"])
+                kills += ran.code in (-signal.SIGKILL, 128 + signal.SIGKILL)
+                for directory, _, files in os.walk(to):
+                    for name in files:
+                        self.assertFalse(name.startswith(".holdfast-"), (calls, n, name))
+                        at = os.path.join(directory, name)
+                        original = os.path.join(self.source, os.path.relpath(at, to))
+                        self.assertIn(read(at), (b"what was there before", read(original)), at)
+                machine.restore(f"latest:{self.source}", to)
+                self.assert_same_tree(self.source, to)
+        self.assertGreater(kills, 8)
 
 
 if __name__ == "__main__":

@@ -107,7 +107,14 @@ int ls(const GlobalOptions& global, const BrowseArguments& a, std::stop_token st
   const auto run = [&]() -> Status {
     vault::PathCursor cursor(*chosen->domain, chosen->root);
     const std::string& base = chosen->spec.key;
+    std::optional<Error> lost_first;
+    cursor.pass_over_damage([&](const vault::LostEntries& lost) {
+      if (!lost.may_touch(base)) return;
+      if (!lost_first) lost_first = lost.reason;
+      out.warn(printable(lost.text()));
+    });
     TRYV(cursor.seek(base));
+    if (lost_first && (cursor.at_end() || !vault::is_within(cursor->key, base))) return *lost_first;
     if (cursor.at_end() || !vault::is_within(cursor->key, base)) {
       return errno_error(ENOENT, "/" + base);
     }
@@ -153,6 +160,11 @@ int find(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
     TRY(vault::DomainReader * domain, session->reader->domain(point.manifest.domain));
     if (point.manifest.roots.empty()) return {};
     vault::PathCursor cursor(*domain, point.manifest.roots[0]);
+    cursor.pass_over_damage([&](const vault::LostEntries& lost) {
+      if (lost.may_touch(base)) {
+        out.warn("recovery point " + point.id().substr(0, 12) + ": " + printable(lost.text()));
+      }
+    });
     TRYV(cursor.seek(base));
     bool titled = false;
     while (!cursor.at_end() && vault::is_within(cursor->key, base)) {
@@ -178,7 +190,10 @@ int find(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
     return {};
   };
   for (const vault::RecoveryPoint* p : searched) {
-    if (const Status done = run(*p); !done.ok()) return out.fail(done.error());
+    const Status done = run(*p);
+    if (done.ok()) continue;
+    if (!vault::is_verdict(done.error()) || !a.point.empty()) return out.fail(done.error());
+    out.warn("recovery point " + p->id().substr(0, 12) + ": " + done.error().message());
   }
   if (found == 0) out.line("nothing matches");
   return out.finish({{"points", searched.size()}, {"entries", found}});

@@ -16,6 +16,11 @@ Error damaged(std::string context) {
 
 }  // namespace
 
+std::string LostEntries::text() const {
+  return "entries from /" + first + (end ? " up to /" + *end : " to the end") +
+         " cannot be read: " + reason.message();
+}
+
 Status PathCursor::load_leaf(const ChunkId& id, const Node& node, const std::string* first_key,
                              const std::optional<std::string>& end_key) {
   auto leaf = std::make_shared<Leaf>();
@@ -113,19 +118,31 @@ Status PathCursor::advance_from(size_t depth) {
   return {};
 }
 
+Status PathCursor::pass_over(Status failed) {
+  // descend() fails before it enters a page: the innermost position is the parent's.
+  while (!failed.ok() && lost_ && is_verdict(failed.error()) && !path_.empty()) {
+    const InnerPosition& parent = path_.back();
+    lost_({parent.page->children[parent.index].first_key, end_of_child(path_.size()),
+           failed.error()});
+    failed = advance_from(path_.size());
+  }
+  return failed;
+}
+
 Status PathCursor::seek(std::string_view key) {
   path_.clear();
+  leaf_.reset();
   at_end_ = true;
   const std::string wanted(key);
-  TRYV(descend(root_, &wanted, nullptr, std::nullopt));
-  if (leaf_index_ < leaf_->entries.size()) return {};
-  return advance_from(path_.size());
+  TRYV(pass_over(descend(root_, &wanted, nullptr, std::nullopt)));
+  if (at_end_ || leaf_index_ < leaf_->entries.size()) return {};
+  return pass_over(advance_from(path_.size()));
 }
 
 Status PathCursor::next() {
   CHECK(!at_end_);
   if (++leaf_index_ < leaf_->entries.size()) return {};
-  return advance_from(path_.size());
+  return pass_over(advance_from(path_.size()));
 }
 
 Status PathCursor::skip_subtree() {
@@ -177,7 +194,7 @@ Status PathCursor::skip_page(uint8_t level, size_t siblings) {
   CHECK(!at_end_ && level <= path_.size());
   const size_t depth = path_.size() - level;
   if (siblings > 0) path_[depth - 1].index += siblings;
-  return advance_from(depth);
+  return pass_over(advance_from(depth));
 }
 
 Result<PathEntry> find_entry(NodeSource& source, const ChunkId& root, std::string_view key) {

@@ -22,11 +22,33 @@ class NodeSource {
   virtual Result<std::shared_ptr<const Node>> load_node(const ChunkId& id) = 0;
 };
 
+// Entries that a page holds which cannot be read: their keys are not before `first`, and before
+// `end` (none: up to the end of the map).
+struct LostEntries {
+  std::string first;
+  std::optional<std::string> end;
+  Error reason;
+
+  bool may_include(std::string_view key) const {
+    return compare_keys(first, key) <= 0 && (!end || compare_keys(key, *end) < 0);
+  }
+  // Whether an entry at or below `key` may be among them.
+  bool may_touch(std::string_view key) const { return is_within(first, key) || may_include(key); }
+  // "entries from /a up to /b cannot be read: why"
+  std::string text() const;
+};
+using LostCallback = std::function<void(const LostEntries&)>;
+
 // A position in a path map. Moving costs one page load per level at most. The source must outlive
 // it. After an error the cursor is at an unspecified position; seek() makes it usable again.
 class PathCursor {
  public:
   PathCursor(NodeSource& source, const ChunkId& root) : source_(&source), root_(root) {}
+
+  // From now on pages that are damaged or missing end no walk: `lost` is told, and the cursor goes
+  // on behind them. Of a damaged root nothing is left: that stays an error, and so does what is of
+  // the moment (is_verdict).
+  void pass_over_damage(LostCallback lost) { lost_ = std::move(lost); }
 
   // To the first entry whose key is not before `key`.
   Status seek(std::string_view key);
@@ -65,11 +87,15 @@ class PathCursor {
   // Where the entries of path_[depth - 1]'s current child must end.
   std::optional<std::string> end_of_child(size_t depth) const;
   Status advance_from(size_t depth);
+  // Goes on behind the page that `failed` is about, if the caller wants that, until one can be
+  // read.
+  Status pass_over(Status failed);
   Status load_leaf(const ChunkId& id, const Node& node, const std::string* first_key,
                    const std::optional<std::string>& end_key);
 
   NodeSource* source_;
   ChunkId root_;
+  LostCallback lost_;
   std::vector<InnerPosition> path_;  // from the root down
   std::shared_ptr<const Leaf> leaf_;
   size_t leaf_index_ = 0;

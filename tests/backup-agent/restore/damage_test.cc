@@ -103,6 +103,60 @@ TEST_F(Damage, WhatIsThereSurvivesAFailedReplacement) {
   EXPECT_EQ(as_text(testing::file_content(agent.target("old/a"))), "what was there");
 }
 
+// The second backup stores the page of what changed, and the pages above it; all others are lost
+// with the first backup's pack.
+TEST_F(Damage, LostPagesOfTheMapCostTheirEntriesOnly) {
+  const auto name = [](int d, int f) {
+    return "top/d" + std::to_string(100 + d) + "/f" + std::to_string(100 + f);
+  };
+  for (int d = 0; d < 40; ++d) {
+    for (int f = 0; f < 60; ++f) write_file(agent.source(name(d, f)), name(d, f));
+  }
+  testing::let_clock_tick();
+  ASSERT_OK(agent.backup());
+  ASSIGN(const auto packs, store.list(std::string(vault::kPacksPrefix)));
+  const std::set<std::string> data = data_packs();
+  write_file(agent.source(name(20, 30)), "changed");
+  testing::let_clock_tick();
+  ASSERT_OK(agent.backup());
+  for (const vault::ObjectInfo& o : packs) {
+    if (!data.contains(o.name)) {
+      ASSERT_OK(store.remove(o.name));
+    }
+  }
+
+  write_file(agent.target("top/extra"), "not in the point, or so it seems");
+  RestoreOptions options;
+  options.delete_extra = true;
+  ASSIGN(const RestoreReport report, agent.restore(options));
+  std::set<std::string> named;
+  for (const auto& p : report.problems) named.insert(p.path);
+  EXPECT_TRUE(named.contains("/" + agent.key("top"))) << "its own entry is lost";
+  EXPECT_GE(report.problem_count, 3u);
+  EXPECT_EQ(report.deleted, 0u);
+  EXPECT_TRUE(std::filesystem::exists(agent.target("top/extra")));
+  size_t restored = 0;
+  for (const auto& e : std::filesystem::recursive_directory_iterator(agent.target("top"))) {
+    if (!e.is_regular_file() || e.path().filename() == "extra") continue;
+    const std::string below = e.path().string().substr(agent.target().size() + 1);
+    EXPECT_EQ(testing::file_content(e.path()), testing::file_content(agent.source(below)));
+    ++restored;
+  }
+  EXPECT_EQ(as_text(testing::file_content(agent.target(name(20, 30)))), "changed");
+  EXPECT_GT(restored, 5u);
+  EXPECT_LT(restored, 1000u);
+
+  // What lies in a page that is there restores without a word; what does not is damage, not
+  // absence.
+  testing::remove_all(agent.target());
+  options.subpath = agent.key(name(20, 30));
+  ASSIGN(const RestoreReport one, agent.restore(options));
+  EXPECT_EQ(one.problem_count, 0u);
+  EXPECT_EQ(one.files_written, 1u);
+  options.subpath = agent.key(name(39, 59));
+  EXPECT_ERROR(vault::Errc::missing, agent.restore(options));
+}
+
 struct Verify : testing::AgentTest {
   void SetUp() override {
     write_file(agent.source("a"), "content");

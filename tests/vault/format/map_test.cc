@@ -29,7 +29,7 @@ class Pages final : public NodeSink, public NodeSource {
     return id;
   }
   Result<std::shared_ptr<const Node>> load_node(const ChunkId& id) override {
-    ++loads;
+    if (loads++ >= fail_from && load_error) return Error{*load_error, id.hex()};
     const auto it = nodes_.find(id);
     if (it == nodes_.end()) return Error{Errc::missing, id.hex()};
     return std::shared_ptr<const Node>(it->second);
@@ -37,6 +37,8 @@ class Pages final : public NodeSink, public NodeSource {
   size_t added = 0;
   size_t added_bytes = 0;
   size_t loads = 0;
+  std::optional<std::error_code> load_error;  // of every load from this one on
+  size_t fail_from = 0;
   std::map<ChunkId, std::shared_ptr<Node>> nodes_;
 };
 
@@ -211,6 +213,78 @@ TEST(PathMap, SeekAndSkipAgreeWithTheModel) {
       }
     }
   }
+}
+
+// Every entry is either found, or told to be lost; no more is lost than the pages that are gone
+// held.
+TEST(PathCursor, PassesOverLostPages) {
+  FOR_EACH_SEED(seed, 30) {
+    std::mt19937_64 random(seed);
+    const Model model = random_model(random, 200 + random() % 5000);
+    Pages pages;
+    const ChunkId root = build(pages, model);
+    size_t lost_entries = 0;
+    for (auto it = pages.nodes_.begin(); it != pages.nodes_.end();) {
+      const bool is_leaf = *node_type(it->second->payload) == NodeType::path_leaf;
+      if (it->first == root || random() % (is_leaf ? 8 : 20) != 0) {
+        ++it;
+        continue;
+      }
+      if (is_leaf) lost_entries += decode_path_leaf(it->second->payload, it->second->edges)->size();
+      it = random() % 2 ? pages.nodes_.erase(it) : (it->second = std::make_shared<Node>(), ++it);
+    }
+    std::vector<LostEntries> lost;
+    const auto is_lost = [&](const std::string& key) {
+      return std::count_if(lost.begin(), lost.end(),
+                           [&](const LostEntries& l) { return l.may_include(key); });
+    };
+    PathCursor cursor(pages, root);
+    cursor.pass_over_damage([&](const LostEntries& l) { lost.push_back(l); });
+    std::map<std::string, Entry> found;
+    ASSERT_OK(cursor.seek_first());
+    while (!cursor.at_end()) {
+      found[cursor->key] = cursor->entry;
+      ASSERT_OK(cursor.next());
+    }
+    for (const auto& [key, entry] : model) {
+      const auto it = found.find(key);
+      EXPECT_EQ(is_lost(key), it == found.end() ? 1 : 0) << key;
+      if (it != found.end()) {
+        EXPECT_TRUE(it->second == entry) << key;
+      }
+    }
+    EXPECT_LE(found.size() + lost_entries, model.size());
+    EXPECT_EQ(lost.empty(), found.size() == model.size());
+    // A seek into what is lost comes out behind it.
+    for (const LostEntries& l : std::vector<LostEntries>(lost)) {
+      ASSERT_OK(cursor.seek(l.first));
+      if (!cursor.at_end()) {
+        EXPECT_FALSE(l.may_include(cursor->key));
+        EXPECT_TRUE(found.contains(cursor->key));
+      }
+    }
+    // Without a callback, and with errors of the moment, it stays an error.
+    PathCursor strict(pages, root);
+    if (lost.empty()) continue;
+    EXPECT_FALSE(strict.seek(lost.front().first).ok());
+  }
+}
+
+TEST(PathCursor, ErrorsOfTheMomentPassOverNothing) {
+  std::mt19937_64 random(1);
+  const Model model = random_model(random, 3000);
+  Pages pages;
+  const ChunkId root = build(pages, model);
+  pages.load_error = std::make_error_code(std::errc::io_error);
+  PathCursor cursor(pages, root);
+  cursor.pass_over_damage([&](const LostEntries& l) { ADD_FAILURE() << l.text(); });
+  EXPECT_ERROR(std::errc::io_error, cursor.seek_first());
+  pages.fail_from = 4;
+  pages.loads = 0;
+  ASSERT_OK(cursor.seek_first());
+  Status moved;
+  while (moved.ok() && !cursor.at_end()) moved = cursor.next();
+  EXPECT_ERROR(std::errc::io_error, moved);
 }
 
 TEST(PathMap, AChangeCostsFewPages) {
