@@ -169,13 +169,14 @@ class BackupRun {
     result_.resumed_sessions = cache.interrupted().size();
     for (const std::string& w : session->warnings()) result_.warnings.push_back(w);
 
+    const std::stop_callback hurry(stop_, [&] { session->stop_waiting(); });
     auto produced = produce(*session, cache);
-    if (!produced.ok()) {
+    Status done = produced.ok() ? commit(*session, cache, std::move(*produced)) : produced.error();
+    if (!produced.ok() || (!done.ok() && done.error().code == Errc::interrupted)) {
       // Keep what was stored for the next run; if even that fails, it only has to store it again.
       (void)session->give_up();
-      return std::move(produced).error();
     }
-    return commit(*session, cache, std::move(*produced));
+    return done;
   }
 
   Result<PipelineResult> produce(vault::Session& session, ItemCache& cache) {

@@ -58,6 +58,8 @@ void Pipeline::cancel_waits() {
   window_.cancel();
   buffers_.cancel();
   reads_.cancel();
+  if (limiter_) limiter_->stop();
+  state_.session().stop_waiting();
 }
 
 Result<PipelineResult> Pipeline::run(Scanner& scanner, PlannerOptions planner_options,

@@ -1,7 +1,6 @@
 #include "base/io/rate_limiter.h"
 
 #include <algorithm>
-#include <thread>
 
 namespace holdfast::io {
 
@@ -10,18 +9,22 @@ RateLimiter::RateLimiter(uint64_t bytes_per_second)
       available_(bytes_per_second_ / 10),
       last_(Clock::now()) {}
 
-void RateLimiter::acquire(uint64_t bytes) {
-  double wait_s = 0;
-  {
-    const std::lock_guard lock(mutex_);
-    const Clock::time_point now = Clock::now();
-    available_ += std::chrono::duration<double>(now - last_).count() * bytes_per_second_;
-    available_ = std::min(available_, bytes_per_second_);
-    last_ = now;
-    available_ -= static_cast<double>(bytes);
-    if (available_ < 0) wait_s = -available_ / bytes_per_second_;
-  }
-  if (wait_s > 0) std::this_thread::sleep_for(std::chrono::duration<double>(wait_s));
+bool RateLimiter::acquire(uint64_t bytes) {
+  std::unique_lock lock(mutex_);
+  const Clock::time_point now = Clock::now();
+  available_ += std::chrono::duration<double>(now - last_).count() * bytes_per_second_;
+  available_ = std::min(available_, bytes_per_second_);
+  last_ = now;
+  available_ -= static_cast<double>(bytes);
+  if (available_ >= 0) return !stopped_;
+  const std::chrono::duration<double> wait(-available_ / bytes_per_second_);
+  return !stopping_.wait_for(lock, wait, [&] { return stopped_; });
+}
+
+void RateLimiter::stop() {
+  const std::lock_guard lock(mutex_);
+  stopped_ = true;
+  stopping_.notify_all();
 }
 
 }  // namespace holdfast::io

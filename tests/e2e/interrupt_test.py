@@ -149,6 +149,22 @@ class Interrupt(EndToEndTest):
         machine.restore(f"latest:{self.source}", to, "--verify")
         self.assert_same_tree(self.source, to)  # nor are temporaries left
 
+    def test_a_limit_does_not_hold_up_an_interruption(self):
+        write(f"{self.source}/big", noise(BIG))
+        for option, wait in (("--write-limit", 2), ("--write-limit", 6), ("--read-limit", 2)):
+            machine = self.created(f"machine{option}{wait}")
+            process = machine.start("backup", self.source, option, "1M")
+            time.sleep(wait)
+            sent = time.monotonic()
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.wait(timeout=60), FAILED)
+            self.assertLess(time.monotonic() - sent, 4)
+            done = machine.backup(self.source)
+            self.assertEqual(done.warnings, [])
+            machine.check()
+            self.assert_restores(machine, done.summary["point"], self.source)
+            self.vault = self.path(f"vault{option}{wait}")
+
     @needs("strace")
     def test_restore_killed_while_it_replaces_leaves_old_or_new(self):
         machine = self.created()

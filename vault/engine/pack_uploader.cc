@@ -146,7 +146,9 @@ Status PackUploader::put(ClosedPack& pack) {
   for (const Buffer& segment : pack.segments) parts.push_back(segment.view());
   if (!pack.edges.empty()) parts.push_back(edge_bytes(pack.edges));
   parts.push_back(pack.footer_bytes);
-  if (limiter_ != nullptr) limiter_->acquire(pack.id.pack_bytes);
+  if (limiter_ != nullptr && !limiter_->acquire(pack.id.pack_bytes)) {
+    return Error{holdfast::Errc::interrupted, ""};
+  }
   TRYV(store_.put(pack_name(pack.id.id), parts));
   (pack.id.kind == PackKind::data ? counters_.data_bytes : counters_.metadata_bytes) +=
       pack.id.pack_bytes;
@@ -174,8 +176,10 @@ Status PackUploader::drain() {
       const std::lock_guard lock(open_mutex_);
       if (!open.segments.empty()) last = close_pack(std::exchange(open, {}));
     }
-    if (last) TRYV(submit(std::move(*last)));
+    if (!last) continue;
+    if (const Status submitted = submit(std::move(*last)); !submitted.ok()) break;
   }
+  // Also after a failure nothing is under way any more when this returns.
   std::unique_lock lock(pending_mutex_);
   none_pending_.wait(lock, [&] { return pending_ == 0; });
   lock.unlock();

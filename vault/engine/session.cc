@@ -572,7 +572,8 @@ Result<CommittedPoint> Session::commit(ManifestDraft draft) {
 
 Status Session::give_up() {
   if (std::exchange(ended_, true)) return {};
-  TRYV(uploader_->drain());
+  const Status drained = uploader_->drain();
+  if (!drained.ok() && drained.error().code != holdfast::Errc::interrupted) return drained;
   TRYV(put_index_run(false));
   return put_end(wrap_.session, session_end_name(wrap_.session), SessionOutcome::given_up);
 }

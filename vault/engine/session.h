@@ -146,6 +146,11 @@ class Session {
 
   // Keeps what was stored, for a later session to adopt, and ends this one without a point.
   Status give_up();
+  // Nothing waits for the write limit from now on: packs that would have to are dropped, and the
+  // session can only be given up. Any thread, at any time.
+  void stop_waiting() {
+    if (limiter_) limiter_->stop();
+  }
 
  private:
   Session(Store& store, const AgentKeys& keys, SessionRequest request, SessionOptions options);
