@@ -19,6 +19,10 @@ size_t footer_memory(const PackFooter& f) {
          f.sessions.size() * 128;
 }
 
+size_t edges_memory(const PackEdges& e) {
+  return sizeof e + e.ids.size() * ChunkId::kSize + e.first.size() * sizeof(uint32_t);
+}
+
 }  // namespace
 
 Result<PackFooter> read_footer(Store& store, const VaultId& vault, IndexedPack& pack) {
@@ -72,6 +76,24 @@ PackCatalog::Cached& PackCatalog::touch(const PackId& id) {
   return it->second;
 }
 
+void PackCatalog::keep(const PackId& id, const std::shared_ptr<const PackFooter>& footer,
+                       const std::shared_ptr<const PackEdges>& edges) {
+  const std::lock_guard lock(mutex_);
+  Cached& cached = touch(id);
+  size_t more = 0;
+  if (!cached.footer) {
+    cached.footer = footer;
+    more += footer_memory(*footer);
+  }
+  if (edges && !cached.edges) {
+    cached.edges = edges;
+    more += edges_memory(*edges);
+  }
+  cached.bytes += more;
+  bytes_ += more;
+  shrink();
+}
+
 void PackCatalog::shrink() {
   while (bytes_ > kCacheBytesMax && uses_.size() > 1) {
     const auto it = cache_.find(uses_.back());
@@ -89,14 +111,7 @@ Result<std::shared_ptr<const PackFooter>> PackCatalog::footer(const IndexedPack&
     }
   }
   TRY(auto footer, load_footer(pack));
-  const std::lock_guard lock(mutex_);
-  Cached& cached = touch(pack.id);
-  if (!cached.footer) {
-    cached.footer = footer;
-    cached.bytes += footer_memory(*footer);
-    bytes_ += footer_memory(*footer);
-    shrink();
-  }
+  keep(pack.id, footer, nullptr);
   return footer;
 }
 
@@ -104,14 +119,7 @@ Result<IndexedPack> PackCatalog::describe(const PackId& id) {
   IndexedPack pack;
   pack.id = id;
   TRY(PackFooter footer, read_footer(store_, vault_, pack));
-  const std::lock_guard lock(mutex_);
-  Cached& cached = touch(id);
-  if (!cached.footer) {
-    cached.footer = std::make_shared<const PackFooter>(std::move(footer));
-    cached.bytes += footer_memory(*cached.footer);
-    bytes_ += footer_memory(*cached.footer);
-    shrink();
-  }
+  keep(id, std::make_shared<const PackFooter>(std::move(footer)), nullptr);
   return pack;
 }
 
@@ -139,20 +147,7 @@ Result<std::shared_ptr<const PackEdges>> PackCatalog::edges(const IndexedPack& p
     if (!none) at += footer->edge_counts[i];
   }
   edges->first.push_back(at);
-  const std::lock_guard lock(mutex_);
-  Cached& cached = touch(pack.id);
-  if (!cached.footer) {
-    cached.footer = footer;
-    cached.bytes += footer_memory(*footer);
-    bytes_ += footer_memory(*footer);
-  }
-  if (!cached.edges) {
-    cached.edges = edges;
-    const size_t size = bytes.size() + edges->first.size() * 4;
-    cached.bytes += size;
-    bytes_ += size;
-    shrink();
-  }
+  keep(pack.id, footer, edges);
   return std::shared_ptr<const PackEdges>(edges);
 }
 

@@ -42,6 +42,10 @@ class PackCatalog {
     std::list<PackId>::iterator use;
   };
   Result<std::shared_ptr<const PackFooter>> load_footer(const IndexedPack& pack);
+  // Adds what the cache has not yet of a pack, and shrinks it. `edges` may be null.
+  void keep(const PackId& id, const std::shared_ptr<const PackFooter>& footer,
+            const std::shared_ptr<const PackEdges>& edges);
+  // With mutex_ held:
   Cached& touch(const PackId& id);
   void shrink();
 
