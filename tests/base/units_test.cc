@@ -1,6 +1,7 @@
 #include "base/units.h"
 
 #include "tests/support/expect.h"
+#include "tests/support/time_zone.h"
 
 namespace holdfast {
 namespace {
@@ -15,6 +16,13 @@ TEST(Units, FormatForPeople) {
   EXPECT_EQ(format_duration(0.4), "0.40 s");
   EXPECT_EQ(format_duration(65), "1:05");
   EXPECT_EQ(format_duration(7384), "2:03:04");
+}
+
+TEST(Units, LocalTime) {
+  const testing::TimeZone zone("CET-1CEST,M3.5.0,M10.5.0/3");
+  EXPECT_EQ(format_time(1'761'439'800'000'000'000), "2025-10-26 02:50:00");
+  EXPECT_EQ(format_time(1'761'441'000'999'999'999), "2025-10-26 02:10:00") << "20 minutes later";
+  EXPECT_EQ(format_time(0), "1970-01-01 01:00:00");
 }
 
 TEST(Units, ParseWhatPeopleWrite) {

@@ -1,7 +1,6 @@
 #include "tools/holdfast/output.h"
 
 #include <cstdio>
-#include <ctime>
 #include <iostream>
 #include <unistd.h>
 
@@ -139,15 +138,6 @@ std::string printable(std::string_view bytes) {
     }
   }
   return out;
-}
-
-std::string format_time(int64_t ns) {
-  const std::time_t seconds = static_cast<std::time_t>(ns / 1'000'000'000);
-  std::tm tm{};
-  ::localtime_r(&seconds, &tm);
-  char text[64];
-  std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%S", &tm);
-  return text;
 }
 
 ProgressLine::ProgressLine(const GlobalOptions& options, std::function<std::string()> text)

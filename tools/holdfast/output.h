@@ -63,7 +63,6 @@ std::string json_text(std::string_view bytes);
 void add_path(boost::json::object& o, std::string_view path);
 // For terminals: control characters and invalid UTF-8 are escaped.
 std::string printable(std::string_view bytes);
-std::string format_time(int64_t ns);
 
 // Redraws a line on standard error while it lives, if that is a terminal and output is for people.
 class ProgressLine {
