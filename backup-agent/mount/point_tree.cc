@@ -1,10 +1,12 @@
 #include "backup-agent/mount/point_tree.h"
 
+#include <algorithm>
 #include <cerrno>
-#include <ctime>
 #include <map>
+#include <set>
 
 #include "base/crypto/siphash.h"
+#include "base/units.h"
 #include "vault/errc.h"
 
 namespace holdfast::backup_agent {
@@ -27,13 +29,12 @@ vault::Entry link_to(std::string target) {
   return e;
 }
 
+// "2026-03-29T12-34-56", local time.
 std::string time_name(int64_t ns) {
-  const std::time_t seconds = static_cast<std::time_t>(ns / 1'000'000'000);
-  std::tm tm{};
-  ::localtime_r(&seconds, &tm);
-  char text[64];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H-%M-%S", &tm);
-  return text;
+  std::string name = format_time(ns);
+  std::replace(name.begin(), name.end(), ' ', 'T');
+  std::replace(name.begin(), name.end(), ':', '-');
+  return name;
 }
 
 // A name that can stand in a directory.
@@ -123,8 +124,16 @@ Result<std::unique_ptr<PointTree>> PointTree::create(vault::VaultReader& vault,
                                                      const vault::PointList& points) {
   std::unique_ptr<PointTree> tree(new PointTree);
   tree->points_ = points.points;
+  std::stable_sort(tree->points_.begin(), tree->points_.end(),
+                   [](const vault::RecoveryPoint& a, const vault::RecoveryPoint& b) {
+                     return std::pair(a.manifest.time_ns, a.manifest.sequence) <
+                            std::pair(b.manifest.time_ns, b.manifest.sequence);
+                   });
   std::vector<std::pair<std::string, NodeId>> by_id;
-  std::map<std::string, std::map<std::string, NodeId>> by_time;
+  // Of each item, in the order in which they were made, which is not always that of the names: in
+  // autumn an hour of local time comes twice.
+  std::map<std::string, std::vector<std::pair<std::string, NodeId>>> by_time;
+  std::set<std::string> taken;  // <item>/<time>
   for (const vault::RecoveryPoint& point : tree->points_) {
     if (point.manifest.roots.empty()) continue;
     TRY(vault::DomainReader * domain, vault.domain(point.manifest.domain));
@@ -137,13 +146,14 @@ Result<std::unique_ptr<PointTree>> PointTree::create(vault::VaultReader& vault,
     const std::string item =
         as_file_name(point.body ? point.body->item_name : point.manifest.item().hex());
     std::string time = time_name(point.manifest.time_ns);
-    if (by_time[item].contains(time)) time += "-" + std::to_string(point.manifest.sequence);
-    by_time[item][time] = id;
+    while (!taken.insert(item + "/" + time).second) {
+      time += "-" + std::to_string(point.manifest.sequence);
+    }
+    by_time[item].emplace_back(time, id);
   }
   std::vector<std::pair<std::string, NodeId>> items;
   std::vector<std::pair<std::string, NodeId>> latest;
-  for (const auto& [item, times] : by_time) {
-    const std::vector<std::pair<std::string, NodeId>> names(times.begin(), times.end());
+  for (const auto& [item, names] : by_time) {
     items.emplace_back(item, tree->add_fixed(fixed_directory(), names, nullptr, nullptr));
     latest.emplace_back(
         item, tree->add_fixed(link_to("../by-time/" + item + "/" + names.back().first), {}, nullptr,

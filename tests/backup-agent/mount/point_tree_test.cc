@@ -3,6 +3,7 @@
 #include "backup-agent/mount/point_tree.h"
 
 #include "tests/support/test_agent.h"
+#include "tests/support/time_zone.h"
 #include "vault/errc.h"
 
 namespace holdfast::backup_agent {
@@ -76,6 +77,28 @@ TEST_F(PointTreeTest, PointsByIdByTimeAndLatest) {
   EXPECT_EQ(text(newest), "second");
   ASSIGN(const TreeNodePtr old, at(source_of(0) + "/a"));
   EXPECT_EQ(text(old), "first");
+}
+
+// The older point is the one whose name sorts last: 2:50 of summer time, 2:10 of winter time.
+TEST_F(PointTreeTest, LatestThroughTheEndOfSummerTime) {
+  const testing::TimeZone zone("CET-1CEST,M3.5.0,M10.5.0/3");
+  for (const int64_t time_s : {1'761'439'800, 1'761'441'000}) {
+    vault::SessionRequest request;
+    request.item = vault.keys.item_id("autumn");
+    ASSIGN(const auto session, testing::begin_session(store, vault, request));
+    vault::ManifestDraft draft;
+    ASSIGN(const auto root, testing::store_files(*session, {{"f", random_bytes(7, 10)}}));
+    draft.time_ns = time_s * 1'000'000'000;
+    draft.roots = {root};
+    draft.body.item_name = "autumn";
+    ASSERT_OK(session->commit(std::move(draft)));
+  }
+  points = reader->points().value();
+  tree = PointTree::create(*reader, points).value();
+  ASSIGN(const TreeNodePtr item, at("by-time/autumn"));
+  EXPECT_EQ(names(item), (std::vector<std::string>{"2025-10-26T02-50-00", "2025-10-26T02-10-00"}));
+  ASSIGN(const TreeNodePtr latest, at("latest/autumn"));
+  EXPECT_EQ(latest->entry.entry.symlink_target, "../by-time/autumn/2025-10-26T02-10-00");
 }
 
 TEST_F(PointTreeTest, DirectoriesFromAnyPosition) {
