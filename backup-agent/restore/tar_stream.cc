@@ -96,24 +96,19 @@ class TarWriter {
     if (!complete) return {};
     const ArchiveEntry entry(archive_entry_new());
     fill(entry.get(), e, name);
+    // Any object but a directory may have several names; the first of them here brings it.
     const std::string& object = e.entry.link_to.empty() ? e.key : e.entry.link_to;
-    const bool is_link = (e.entry.has_links || !e.entry.link_to.empty()) && links_.contains(object);
+    const bool has_links = e.entry.type != vault::EntryType::directory &&
+                           (e.entry.has_links || !e.entry.link_to.empty());
+    const bool is_link = has_links && links_.contains(object);
     if (is_link) {
+      archive_entry_set_symlink(entry.get(), nullptr);
       archive_entry_set_hardlink(entry.get(), links_[object].c_str());
       archive_entry_unset_size(entry.get());
-    } else if (e.entry.type == vault::EntryType::file) {
-      uint64_t at = 0;
-      const bool sparse = std::any_of(extents.begin(), extents.end(),
-                                      [](const vault::Extent& x) { return !x.chunk; });
-      for (const vault::Extent& x : extents) {
-        if (sparse && x.chunk) {
-          archive_entry_sparse_add_entry(entry.get(), static_cast<la_int64_t>(at),
-                                         static_cast<la_int64_t>(x.bytes));
-        }
-        at += x.bytes;
-      }
-      if (e.entry.has_links || !e.entry.link_to.empty()) links_[object] = name;
+    } else if (has_links) {
+      links_[object] = name;
     }
+    if (e.entry.type == vault::EntryType::file && !is_link) add_holes(entry.get(), extents);
     TRY(const auto xattrs, domain_.xattrs(e.entry));
     for (const vault::Xattr& x : xattrs) {
       if (add_acl(entry.get(), x)) continue;
@@ -173,6 +168,22 @@ class TarWriter {
     }
     if (e.entry.type == vault::EntryType::file) {
       archive_entry_set_size(entry, static_cast<la_int64_t>(e.entry.size));
+    }
+  }
+
+  // Tells the archive where data lies, if not everywhere.
+  static void add_holes(archive_entry* entry, const std::vector<vault::Extent>& extents) {
+    if (std::all_of(extents.begin(), extents.end(),
+                    [](const vault::Extent& x) { return x.chunk.has_value(); })) {
+      return;
+    }
+    uint64_t at = 0;
+    for (const vault::Extent& x : extents) {
+      if (x.chunk) {
+        archive_entry_sparse_add_entry(entry, static_cast<la_int64_t>(at),
+                                       static_cast<la_int64_t>(x.bytes));
+      }
+      at += x.bytes;
     }
   }
 

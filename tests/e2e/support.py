@@ -449,6 +449,7 @@ def make_weird_tree(root):
     os.symlink(b"../nowhere/" + b"t" * 3000, at(b"dangling symlink"))
     os.symlink(b"\xff\n", at(b"symlink to a strange name"))
     os.link(at(b"symlink"), at(b"symlink too"), follow_symlinks=False)
+    os.link(at(b"dangling symlink"), at(b"dangling symlink too"), follow_symlinks=False)
     os.mkfifo(at(b"fifo"), 0o640)
     os.link(at(b"fifo"), at(b"fifo too"))
 
@@ -499,6 +500,7 @@ def _add_what_root_may(at, put):
     os.mknod(at(b"block"), 0o600 | stat.S_IFBLK, os.makedev(259, 1_000_000))
     os.mknod(at(b"socket"), 0o755 | stat.S_IFSOCK)
     os.chown(at(b"null"), 1, 2)
+    os.link(at(b"null"), at(b"null too"))
     for i, (uid, gid) in enumerate(((1, 1), (NOBODY, NOBODY), (123456, 654321), (4_000_000_000, 0))):
         os.chown(put(b"owners/%d" % i, b"o"), uid, gid)
         os.symlink(b"0", at(b"owners/link %d" % i))

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <sys/xattr.h>
 
 #include "base/io/fd.h"
@@ -83,6 +84,28 @@ TEST_F(TarStream, ReadsBackAsTheSource) {
   EXPECT_EQ(testing::describe_tree(agent.target(), {.directory_times = false}),
             testing::describe_tree(agent.source(), {.directory_times = false}));
   EXPECT_LT(testing::allocated_bytes(agent.target("sparse")), 1'000'000u);
+}
+
+TEST_F(TarStream, AnyKindOfObjectMayHaveSeveralNames) {
+  testing::make_symlink("../nowhere", agent.source("link"));
+  ASSERT_EQ(::mkfifo(agent.source("pipe").c_str(), 0640), 0);
+  std::vector<std::string> kinds{"link", "pipe"};
+  if (::mknod(agent.source("null").c_str(), S_IFCHR | 0666, makedev(1, 3)) == 0) {
+    kinds.push_back("null");
+  }
+  for (const std::string& kind : kinds) {
+    testing::make_hard_link(agent.source(kind), agent.source(kind + " too"));
+  }
+  ASSERT_OK(agent.backup());
+  ASSERT_OK(write());
+  unpack();
+  EXPECT_EQ(testing::describe_tree(agent.target(), {.directory_times = false}),
+            testing::describe_tree(agent.source(), {.directory_times = false}));
+  for (const std::string& kind : kinds) {
+    struct stat st {};
+    ASSERT_EQ(::lstat(agent.target(kind).c_str(), &st), 0);
+    EXPECT_EQ(st.st_nlink, 2u) << kind;
+  }
 }
 
 TEST_F(TarStream, NamesAreRelativeAndChosenOnesOnly) {
