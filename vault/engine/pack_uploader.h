@@ -1,8 +1,12 @@
 // Gathers sealed segments into packs and puts them, several at a time.
 //
-// One pack of each kind is open; a full one is closed and waits for a free uploader, so at most
-// `uploads` + 2 packs are in memory. The first failure stays: every later call returns it.
-// add() may be called by any number of threads.
+// One pack of each kind is open. A full one is closed and waits for a free uploader: one in the
+// queue, others in the calls of add() that closed them. So there are in memory at most `uploads`
+// packs being put, 1 in the queue, 1 for each thread in add(), and the 2 that are open. Without
+// uploads add() itself puts what it closed, and there is no queue.
+//
+// The first failure stays: every later call returns it. add() may be called by any number of
+// threads.
 #pragma once
 
 #include <array>
