@@ -28,8 +28,8 @@ struct InterruptedBackup {
 // The directory of one item's caches.
 class ItemCache {
  public:
-  // Takes the lock, waiting for nobody. Errors: Errc::interrupted with the reason if another backup
-  // of the item is running here; the system's.
+  // Takes the lock, waiting for nobody. Errors: std::errc::device_or_resource_busy with the reason
+  // if another backup of the item is running here; the system's.
   static Result<std::unique_ptr<ItemCache>> open(const std::string& cache_directory,
                                                  const CacheOwner& owner);
 

@@ -153,7 +153,7 @@ std::string describe(DomainReader& domain, const PathEntry& e) {
 void print_content(const SmallVault& v) {
   print_section(
       "What a reader finds in it: the points that count, their entries in key order; keys");
-  std::puts("# and link targets in hexadecimal, mode in octal, holes of files as zeros");
+  std::puts("# and link_to in hexadecimal, target as text, mode in octal, holes of files as zeros");
   MemoryStore store;
   for (const auto& [name, bytes] : v.objects) must(store.put(name, bytes));
   const Description description = must(load_description(store));
