@@ -100,14 +100,13 @@ bool lacks_flags(const vault::Entry& e, int fd, const Abilities& abilities) {
   return (e.attributes & ~read_attributes(fd)) != 0;
 }
 
-// What differs between an entry's metadata and the object on disk, as words; empty if nothing does.
+// What differs between an entry's metadata and an object of its type, as words; empty if nothing
+// does.
 std::string metadata_difference(const vault::Entry& e, const FileStat& st) {
   std::string out;
   const auto differs = [&](bool yes, const char* what) {
     if (yes) append(out, what);
   };
-  const auto type = st.entry_type();
-  if (!type.ok() || *type != e.type) return "is of another type";
   const bool root = ::geteuid() == 0;
   differs(e.type != vault::EntryType::symlink && (st.mode & 07777) != e.mode &&
               (root || (st.mode & 0777) != (e.mode & 0777)),
@@ -210,7 +209,8 @@ class Verifier {
     return !first && it->second != std::make_pair(st.device, st.inode);
   }
 
-  // Compares metadata, and queues files. For a directory: whether to go on below it.
+  // Compares metadata, and queues files. For a directory: whether to go on below it. Never follows
+  // a link.
   Result<bool> look_at(const vault::PathEntry& e, bool included) {
     const Frame& parent = frames_.back();
     const std::string name = name_in_frame(e.key);
@@ -221,6 +221,13 @@ class Verifier {
       if (included) problem(path, "verify: " + st.error().code.message());
       return false;
     }
+    const bool is_directory = e.entry.type == vault::EntryType::directory;
+    const auto type = st->entry_type();
+    if (!type.ok() || *type != e.entry.type) {
+      // There is nothing more to compare, and no link in place of a directory to follow.
+      if (included || is_directory) problem(path, "verify: differs in type");
+      return false;
+    }
     if (included) {
       std::string difference = metadata_difference(e.entry, *st);
       if (e.entry.type == vault::EntryType::symlink && difference.empty()) {
@@ -229,8 +236,7 @@ class Verifier {
       }
       if (breaks_link(e, *st)) append(difference, "hard links");
       // Files and directories are asked through descriptors of their own, below.
-      const bool opens =
-          e.entry.type == vault::EntryType::file || e.entry.type == vault::EntryType::directory;
+      const bool opens = e.entry.type == vault::EntryType::file || is_directory;
       if (!opens) {
         TRY(const auto wanted, domain_.xattrs(e.entry));
         const auto found = read_xattrs_at(fd->get(), name);
@@ -242,7 +248,7 @@ class Verifier {
       }
       if (!difference.empty()) problem(path, "verify: differs in " + difference);
     }
-    if (e.entry.type == vault::EntryType::directory) {
+    if (is_directory) {
       auto directory = parent.directory->open_child(name);
       if (!directory.ok()) {
         problem(path, "verify: " + directory.error().code.message());

@@ -192,6 +192,15 @@ struct HostilePoint : RestoreTarget {
     RestoreProgress progress;
     return run_restore(*open.reader, open.point, options, progress, {}, {});
   }
+  Result<RestoreReport> verify_all() {
+    TRY(const testing::OpenPoint open, agent.open_point());
+    RestoreOptions options;
+    options.target = agent.target();
+    RestoreProgress progress;
+    RestoreReport report;
+    TRYV(verify_restore(*open.reader, open.point, options, progress, report, {}));
+    return report;
+  }
   static vault::Entry directory() {
     vault::Entry e;
     e.type = vault::EntryType::directory;
@@ -217,6 +226,17 @@ TEST_F(HostilePoint, AFileBelowALinkIsNotWrittenThroughIt) {
   EXPECT_EQ(report.problem_count, 1u);
   expect_nothing_outside_touched();
   EXPECT_TRUE(std::filesystem::exists(agent.target("e")));
+}
+
+TEST_F(HostilePoint, AFileBelowALinkIsNotVerifiedThroughIt) {
+  ASSERT_OK(restore_all({{"", directory()}, {"d", link()}, {"d/a", file()}, {"d/none", file()}}));
+  ASSIGN(const RestoreReport report, verify_all());
+  std::map<std::string, std::string> problems;
+  for (const auto& p : report.problems) problems[p.path] = p.reason;
+  for (const char* name : {"d/a", "d/none"}) {
+    EXPECT_EQ(problems[agent.target(name)], "verify: its directory is missing from the point");
+  }
+  EXPECT_EQ(report.files_verified, 0u);
 }
 
 TEST_F(HostilePoint, ADirectoryBelowALinkIsNotEntered) {

@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <fcntl.h>
+#include <filesystem>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
@@ -82,6 +83,28 @@ TEST_F(VerifyKinds, ABrokenHardLink) {
   testing::set_mtime(agent.target("d"), above.st_mtim.tv_sec,
                      static_cast<uint32_t>(above.st_mtim.tv_nsec));
   expect_only("d/a-again", "hard links");
+}
+
+// Below the link lies what the point has, and something else: neither is looked at.
+TEST_F(VerifyKinds, ADirectoryReplacedByALinkIsNotEntered) {
+  write_file(agent.source("d/below/c"), "content of c");
+  back_up_and_restore();
+  ASSIGN(const RestoreReport before, agent.verify());
+  for (const auto& [name, lost] : {std::pair("d/below", 1u), std::pair("d", 3u)}) {
+    SCOPED_TRACE(name);
+    const std::string moved = agent.path("moved");
+    testing::remove_all(moved);
+    struct stat above {};
+    const std::string parent = std::filesystem::path(agent.target(name)).parent_path();
+    ASSERT_EQ(::stat(parent.c_str(), &above), 0);
+    ASSERT_EQ(::rename(agent.target(name).c_str(), moved.c_str()), 0);
+    write_file(moved + "/c", "other");
+    testing::make_symlink(moved, agent.target(name));
+    testing::set_mtime(parent, above.st_mtim.tv_sec, static_cast<uint32_t>(above.st_mtim.tv_nsec));
+    expect_only(name, "type");
+    ASSIGN(const RestoreReport after, agent.verify());
+    EXPECT_EQ(after.files_verified, before.files_verified - lost);
+  }
 }
 
 TEST_F(VerifyKinds, ExtendedAttributes) {
