@@ -153,8 +153,8 @@ uint32_t MetadataWriter::mode_to_create(const vault::Entry& entry) {
 
 // Whether the failure is one of rights or of the file system's abilities, and counts it if so.
 bool MetadataWriter::refused(int error, const std::string& kind, const std::string& path) {
-  if (error != EPERM && error != EACCES && error != ENOTSUP && error != EOPNOTSUPP &&
-      error != ENOTTY && error != EINVAL && error != ENOSYS) {
+  if (error != EPERM && error != EACCES && error != ENOTSUP && error != ENOTTY && error != EINVAL &&
+      error != ENOSYS) {
     return false;
   }
   refused_.add(kind, path);

@@ -14,6 +14,7 @@ Result<std::vector<std::pair<std::string, bool>>> list_names(DirectoryHandle& di
   TRY(const auto entries,
       io::posix_file_system().list("/proc/self/fd/" + std::to_string(fd->get())));
   std::vector<std::pair<std::string, bool>> names;
+  names.reserve(entries.size());
   for (const auto& e : entries) names.emplace_back(e.name, e.is_directory);
   return names;
 }

@@ -16,8 +16,10 @@ Status run_hook(const std::string& command,
     // The hook has no business with the vault's passphrase.
     if (!std::string_view(*e).starts_with("HOLDFAST_PASSPHRASE")) variables.emplace_back(*e);
   }
-  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  for (const auto& [name, value] : environment)
+    variables.emplace_back(name).append("=").append(value);
   std::vector<char*> env;
+  env.reserve(variables.size() + 1);
   for (std::string& v : variables) env.push_back(v.data());
   env.push_back(nullptr);
 

@@ -13,7 +13,7 @@ constexpr size_t kLeftOutMax = 1000;
 }  // namespace
 
 Planner::Planner(const Shared& shared, PlannerOptions options)
-    : shared_(shared), options_(std::move(options)) {}
+    : shared_(shared), options_(options) {}
 
 void Planner::problem(const std::string& key, const Error& error) {
   shared_.state.problem(key, error.context.empty() ? error.code.message() : error.message());

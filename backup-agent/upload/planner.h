@@ -35,7 +35,7 @@ class Planner final : public ScanVisitor {
   };
   Planner(const Shared& shared, PlannerOptions options);
 
-  Status entry(ScannedEntry entry) override;
+  Status entry(ScannedEntry source) override;
   void problem(const std::string& key, const Error& error) override;
   void left_out(const std::string& key, std::string_view reason) override;
   std::string nested_subvolume(const std::string& key) override;

@@ -30,7 +30,7 @@ class PackCatalog {
   // Errors: Errc::damaged; std::errc::no_such_file_or_directory; the store's.
   Result<std::shared_ptr<const PackFooter>> footer(const IndexedPack& pack);
   // Sizes and kind as the footer says, for packs known by name only.
-  Result<IndexedPack> describe(const PackId& pack);
+  Result<IndexedPack> describe(const PackId& id);
   // Errors: as above; Errc::damaged if the edges do not hash to what the footer says.
   Result<std::shared_ptr<const PackEdges>> edges(const IndexedPack& pack);
 

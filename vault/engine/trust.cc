@@ -34,7 +34,7 @@ Result<std::optional<Succession>> load_succession(Store& store, const VaultId& v
   if (succession->vault != vault || succession->generation != generation) {
     return Error{Errc::damaged, name + " (it belongs elsewhere)"};
   }
-  return std::optional(std::move(*succession));
+  return std::optional(*succession);
 }
 
 // Whether keys were succeeded. A succession that cannot be believed is as good as none: whoever can
