@@ -46,6 +46,25 @@ std::string as_file_name(std::string name) {
   return name;
 }
 
+std::string own_name(const vault::RecoveryPoint& point) {
+  return as_file_name(point.body ? point.body->item_name : point.manifest.item().hex());
+}
+
+// What each item's directory is called. Other machines may have items of the same name: then all
+// of them have digits of their ids behind it, so that none passes for another.
+std::map<vault::ItemId, std::string> directory_names(
+    const std::vector<vault::RecoveryPoint>& points) {
+  std::map<vault::ItemId, std::string> names;
+  std::map<std::string, size_t> uses;
+  for (const vault::RecoveryPoint& p : points) {
+    if (names.try_emplace(p.manifest.item(), own_name(p)).second) ++uses[own_name(p)];
+  }
+  for (auto& [item, name] : names) {
+    if (uses[name] > 1) name += "-" + item.hex().substr(0, kIdDigits);
+  }
+  return names;
+}
+
 class FixedStream final : public DirectoryStream {
  public:
   FixedStream(PointTree& tree, TreeNodePtr directory)
@@ -134,6 +153,7 @@ Result<std::unique_ptr<PointTree>> PointTree::create(vault::VaultReader& vault,
   // autumn an hour of local time comes twice.
   std::map<std::string, std::vector<std::pair<std::string, NodeId>>> by_time;
   std::set<std::string> taken;  // <item>/<time>
+  const auto names_of_items = directory_names(tree->points_);
   for (const vault::RecoveryPoint& point : tree->points_) {
     if (point.manifest.roots.empty()) continue;
     TRY(vault::DomainReader * domain, vault.domain(point.manifest.domain));
@@ -143,8 +163,7 @@ Result<std::unique_ptr<PointTree>> PointTree::create(vault::VaultReader& vault,
     if (stored.ok()) root = stored->entry;
     const NodeId id = tree->add_fixed(root, {}, &point, domain);
     by_id.emplace_back(point.id().substr(0, kIdDigits), id);
-    const std::string item =
-        as_file_name(point.body ? point.body->item_name : point.manifest.item().hex());
+    const std::string& item = names_of_items.at(point.manifest.item());
     std::string time = time_name(point.manifest.time_ns);
     while (!taken.insert(item + "/" + time).second) {
       time += "-" + std::to_string(point.manifest.sequence);

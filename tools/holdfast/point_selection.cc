@@ -63,7 +63,7 @@ Result<const vault::RecoveryPoint*> select_point(const vault::PointList& list,
       const std::string name = item_name(p);
       if (!spec.item.empty() && name != spec.item && p.manifest.item().hex() != spec.item) continue;
       items[p.manifest.item().hex()] = name + " of " + p.body->host;
-      if (found == nullptr || p.manifest.time_ns > found->manifest.time_ns) found = &p;
+      if (found == nullptr || p.manifest.time_ns >= found->manifest.time_ns) found = &p;
     }
     if (items.size() > 1) {
       std::string names;

@@ -101,6 +101,32 @@ TEST_F(PointTreeTest, LatestThroughTheEndOfSummerTime) {
   EXPECT_EQ(latest->entry.entry.symlink_target, "../by-time/autumn/2025-10-26T02-10-00");
 }
 
+TEST_F(PointTreeTest, ItemsOfOneNameAreKeptApart) {
+  std::map<std::string, std::string> roots;
+  for (const auto& [id, name] :
+       std::map<std::string, std::string>{{"one", "a/b"}, {"two", "a_b"}}) {
+    vault::SessionRequest request;
+    request.item = vault.keys.item_id(name);
+    ASSIGN(const auto session, testing::begin_session(store, vault, request));
+    vault::ManifestDraft draft;
+    ASSIGN(const auto root, testing::store_files(*session, {{id, random_bytes(7, 10)}}));
+    draft.roots = {root};
+    draft.body.item_name = name;
+    ASSERT_OK(session->commit(std::move(draft)));
+    roots[id] = "a_b-" + request.item.hex().substr(0, 12);
+  }
+  points = reader->points().value();
+  tree = PointTree::create(*reader, points).value();
+  for (const auto& [file, directory] : roots) {
+    ASSIGN(const TreeNodePtr item, at("by-time/" + directory));
+    ASSERT_EQ(names(item).size(), 1u);
+    ASSERT_OK(at("by-time/" + directory + "/" + names(item)[0] + "/" + file));
+    ASSERT_OK(at("latest/" + directory));
+  }
+  EXPECT_FALSE(at("latest/a_b").ok());
+  ASSERT_OK(at("latest/item"));
+}
+
 TEST_F(PointTreeTest, DirectoriesFromAnyPosition) {
   ASSIGN(const TreeNodePtr source, at(source_of(1)));
   EXPECT_EQ(names(source), (std::vector<std::string>{"a", "d", "link", "many"}));
