@@ -9,6 +9,7 @@
 #include <sys/sysmacros.h>
 
 #include "backup-agent/restore/remove_tree.h"
+#include "backup-agent/scan/metadata.h"
 #include "vault/errc.h"
 
 namespace holdfast::backup_agent {
@@ -19,6 +20,49 @@ namespace {
 // follow whatever lies on the way. Such entries are reported and never touched.
 std::string name_in(const std::string& parent, const std::string& key) {
   return parent.empty() ? key : key.substr(parent.size() + 1);
+}
+
+// Whether `name` is this very link, device, FIFO or socket, but for its metadata. Of an object with
+// other names none is touched: those may not belong to the point.
+bool is_same_object(int directory_fd, const std::string& name, const vault::Entry& entry,
+                    const struct stat& st) {
+  if (st.st_nlink > 1) return false;
+  switch (entry.type) {
+    case vault::EntryType::symlink: {
+      if (!S_ISLNK(st.st_mode)) return false;
+      const auto target = read_symlink_at(directory_fd, name);
+      return target.ok() && *target == entry.symlink_target;
+    }
+    case vault::EntryType::fifo:
+      return S_ISFIFO(st.st_mode);
+    case vault::EntryType::socket:
+      return S_ISSOCK(st.st_mode);
+    case vault::EntryType::char_device:
+    case vault::EntryType::block_device:
+      return (entry.type == vault::EntryType::char_device ? S_ISCHR(st.st_mode)
+                                                          : S_ISBLK(st.st_mode)) &&
+             st.st_rdev == makedev(entry.device_major, entry.device_minor);
+    default:
+      return false;
+  }
+}
+
+// Makes what is neither file nor directory. False with errno set.
+bool make_object(int directory_fd, const std::string& name, const vault::Entry& entry) {
+  const auto node = [&](mode_t type, dev_t device) {
+    return ::mknodat(directory_fd, name.c_str(), type | 0600, device) == 0;
+  };
+  const dev_t device = makedev(entry.device_major, entry.device_minor);
+  switch (entry.type) {
+    case vault::EntryType::symlink:
+      return ::symlinkat(entry.symlink_target.c_str(), directory_fd, name.c_str()) == 0;
+    case vault::EntryType::fifo:
+      return node(S_IFIFO, 0);
+    case vault::EntryType::socket:
+      return node(S_IFSOCK, 0);
+    default:
+      return node(entry.type == vault::EntryType::char_device ? S_IFCHR : S_IFBLK, device);
+  }
 }
 
 bool same_times(const vault::Entry& entry, const struct stat& st) {
@@ -305,36 +349,25 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
     visit("skip", e.key);
     return {};
   }
-  visit("write", e.key);
+  bool same = false;
+  if (exists) {
+    TRY(const auto fd, parent.directory->handle()->fd());
+    same = is_same_object(fd->get(), name, e.entry, st);
+  }
+  visit(same ? "unchanged" : "write", e.key);
   if (options_.dry_run) {
     const std::lock_guard lock(context_.mutex);
-    ++context_.report.others;
+    if (!same) ++context_.report.others;
     return {};
   }
-  if (exists && !clear_the_way(parent, name, e.key, st)) return {};
+  if (exists && !same && !clear_the_way(parent, name, e.key, st)) return {};
   const std::string path = io::join_path(parent.directory->path(), name);
   const auto make = [&]() -> Status {
     TRY(const auto fd, parent.directory->handle()->fd());
     const vault::Entry& entry = e.entry;
-    int result = 0;
-    switch (entry.type) {
-      case vault::EntryType::symlink:
-        result = ::symlinkat(entry.symlink_target.c_str(), fd->get(), name.c_str());
-        break;
-      case vault::EntryType::fifo:
-        result = ::mknodat(fd->get(), name.c_str(), S_IFIFO | 0600, 0);
-        break;
-      case vault::EntryType::socket:
-        result = ::mknodat(fd->get(), name.c_str(), S_IFSOCK | 0600, 0);
-        break;
-      default:
-        result = ::mknodat(fd->get(), name.c_str(),
-                           (entry.type == vault::EntryType::char_device ? S_IFCHR : S_IFBLK) | 0600,
-                           makedev(entry.device_major, entry.device_minor));
-    }
-    if (result != 0) return errno_error("");
+    if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
     TRY(const auto xattrs, context_.domain.xattrs(entry));
-    return context_.metadata.apply_at(fd->get(), name, entry, xattrs, true, path);
+    return context_.metadata.apply_at(fd->get(), name, entry, xattrs, !same, path);
   };
   if (const Status made = make(); !made.ok()) {
     const bool is_device = e.entry.type == vault::EntryType::char_device ||
@@ -346,6 +379,7 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
   }
   remember_link_object(e, parent, name, nullptr);
   ++context_.progress.entries;
+  if (same) return {};
   const std::lock_guard lock(context_.mutex);
   ++context_.report.others;
   return {};

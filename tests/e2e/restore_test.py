@@ -215,6 +215,21 @@ class Restore(EndToEndTest):
                                 "--dry-run", expect=USAGE, passphrase=PASSPHRASE)
         self.assert_message(wrong, "--dry-run")
 
+    def test_what_is_there_already_stays_the_same_object(self):
+        make_weird_tree(self.source)
+        self.back_up()
+        first = self.restore()
+        before = {at: os.lstat(at) for d, names, files in os.walk(os.fsencode(self.to))
+                  for at in (os.path.join(d, n) for n in names + files)}
+        dry = self.restore("--dry-run")
+        again = self.restore()  # those with several names are made anew
+        self.assertLess(dry.summary["others"], first.summary["others"])
+        self.assertLess(again.summary["others"], first.summary["others"])
+        for at, st in before.items():
+            if st.st_nlink == 1:
+                self.assertEqual(os.lstat(at).st_ino, st.st_ino, at)
+        self.assert_same_tree(self.source, self.to)
+
     def test_dry_run_touches_nothing(self):
         make_tree(self.source, 20)
         self.back_up()
