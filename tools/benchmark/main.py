@@ -65,18 +65,17 @@ def main():
     os.makedirs(settings.data, exist_ok=True)
     chosen = [c for c in cases.ALL if not a.only or c.name in a.only]
     file_system = file_system_of(work)
+    print(report.header(settings, versions, file_system))
     try:
         for case in chosen:
             case(settings).measure()
+            print()
+            print(report.table(case, report.rows(settings.samples)), flush=True)
     finally:
         # Only now: after many files were deleted ext4 is slower at making new ones for a while.
         subprocess.run(["chmod", "-R", "u+rwX", runs], stderr=subprocess.DEVNULL)
         subprocess.run(["rm", "-rf", runs if a.work else work])
     groups = report.rows(settings.samples)
-    print(report.header(settings, versions, file_system))
-    for case in chosen:
-        print()
-        print(report.table(case, groups))
     if a.json:
         with open(a.json, "w") as f:
             json.dump(report.as_json(settings, versions, file_system, groups), f, indent=1)
