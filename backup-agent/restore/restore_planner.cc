@@ -132,8 +132,11 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
     }
     const bool included = parent.included || filter_.includes(e.key, is_directory);
     if (name.find('/') != std::string::npos) {
-      if (enter_lost_directory(parent, name.substr(0, name.find('/')))) continue;
-      if (included) context_.problem("/" + e.key, "its directory is missing from the point");
+      const std::string way = name.substr(0, name.find('/'));
+      const std::string way_key = parent.key.empty() ? way : parent.key + "/" + way;
+      const bool wanted = included && !filter_.excludes(way_key, true);
+      if (wanted && is_lost(way_key) && enter_lost_directory(parent, way, way_key)) continue;
+      if (wanted) context_.problem("/" + e.key, "its directory is missing from the point");
       TRYV(cursor.skip_subtree());
       continue;
     }
@@ -166,13 +169,15 @@ void RestorePlanner::take_note(const vault::LostEntries& lost) {
   context_.problem("/" + lost.first, lost.text());
 }
 
-// Makes the next directory on the way to an entry, if its own entry may be among those that cannot
-// be read. False if it is not, or is not wanted.
-bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name) {
-  const std::string key = parent.key.empty() ? name : parent.key + "/" + name;
-  const bool is_lost = std::any_of(lost_.begin(), lost_.end(),
-                                   [&](const auto& lost) { return lost.may_include(key); });
-  if (!is_lost || filter_.excludes(key, true)) return false;
+bool RestorePlanner::is_lost(const std::string& key) const {
+  return std::any_of(lost_.begin(), lost_.end(),
+                     [&](const auto& lost) { return lost.may_include(key); });
+}
+
+// Makes the next directory on the way to an entry, whose own entry cannot be read. False if it
+// cannot be had; that was reported.
+bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name,
+                                          const std::string& key) {
   auto task = std::make_shared<DirectoryTask>(context_, parent.directory, name, std::nullopt,
                                               nullptr, false);
   if (options_.dry_run) {

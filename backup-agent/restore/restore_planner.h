@@ -58,7 +58,8 @@ class RestorePlanner {
 
   Status walk(vault::PathCursor& cursor, const std::stop_token& stop);
   void take_note(const vault::LostEntries& lost);
-  bool enter_lost_directory(Frame& parent, const std::string& name);
+  bool is_lost(const std::string& key) const;
+  bool enter_lost_directory(Frame& parent, const std::string& name, const std::string& key);
   void push(std::string key, DirectoryTask::Ptr directory, bool included);
   void pop();
   void visit(std::string_view action, const std::string& key);
