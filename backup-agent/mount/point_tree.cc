@@ -51,16 +51,20 @@ std::string own_name(const vault::RecoveryPoint& point) {
 }
 
 // What each item's directory is called. Other machines may have items of the same name: then all
-// of them have digits of their ids behind it, so that none passes for another.
+// of them have their ids behind it, so that none passes for another.
 std::map<vault::ItemId, std::string> directory_names(
     const std::vector<vault::RecoveryPoint>& points) {
   std::map<vault::ItemId, std::string> names;
-  std::map<std::string, size_t> uses;
-  for (const vault::RecoveryPoint& p : points) {
-    if (names.try_emplace(p.manifest.item(), own_name(p)).second) ++uses[own_name(p)];
-  }
-  for (auto& [item, name] : names) {
-    if (uses[name] > 1) name += "-" + item.hex().substr(0, kIdDigits);
+  for (const vault::RecoveryPoint& p : points) names.try_emplace(p.manifest.item(), own_name(p));
+  for (bool unique = false; !unique;) {
+    unique = true;
+    std::map<std::string, size_t> uses;
+    for (const auto& [item, name] : names) ++uses[name];
+    for (auto& [item, name] : names) {
+      if (uses[name] == 1) continue;
+      name += "-" + item.hex().substr(0, kIdDigits);
+      unique = false;  // that may be another's name, by chance or on purpose
+    }
   }
   return names;
 }

@@ -34,9 +34,10 @@ class Sample:
 
 
 class Settings:
-    def __init__(self, work, quick, runs, raw_pipeline):
+    def __init__(self, work, quick, runs, rivals_only, raw_pipeline):
         self.work = work
         self.data = os.path.join(work, "data")
+        self.rivals_only = rivals_only
         self.quick = quick
         self.runs = runs
         self.raw_pipeline = raw_pipeline
@@ -82,23 +83,22 @@ class Case:
         kinds = [tools.Holdfast, tools.Restic, tools.Borg]
         turn = (self.run_number - 1) % len(kinds)
         kinds = kinds[turn:] + kinds[:turn]
-        if self.run_number == 1:
+        if self.run_number == 1 and not self.settings.rivals_only:
             kinds += self.peers_once
         return [k(os.path.join(self.place, k.name)) for k in kinds]
 
     def one_run(self, source):
-        measure.warm(source)
         competitors = self.competitors()
         for tool in competitors:
             tool.create()
-        self.for_all("first backup", competitors, lambda t: t.backup(source))
+        self.for_all("first backup", competitors, lambda t: t.backup(source), source)
+        measure.warm(source)
         self.baselines(source)
-        self.for_all("nothing changed", competitors, lambda t: t.backup(source))
+        self.for_all("nothing changed", competitors, lambda t: t.backup(source), source)
         undo = []
         for which, name in enumerate(self.change_names):
             undo.append(self.change(source, which, self.run_number * 10 + which))
-            measure.warm(source)
-            self.for_all(name, competitors, lambda t: t.backup(source))
+            self.for_all(name, competitors, lambda t: t.backup(source), source)
         self.restores(source, competitors)
         for changes in reversed(undo):
             changes.undo()
@@ -130,13 +130,14 @@ class Case:
         if found.content or (found.metadata and tool.name == "holdfast"):
             self.settings.failed.append(f"{self.name}: {tool.name}, {operation}: {found.text()}")
 
-    def for_all(self, operation, competitors, work):
+    def for_all(self, operation, competitors, work, source=None):
+        """Backups of `source`, or restores."""
         for tool in competitors:
+            # For each tool anew: borg takes what it has read out of the page cache, and Holdfast
+            # writes past it.
+            measure.warm(source or tool.repository)
             measure.settle()
-            is_restore = operation.startswith("restore")
-            if is_restore:
-                measure.warm(tool.repository)  # Holdfast writes past the page cache, others do not
-            before = None if is_restore else tool.stored()["total"]
+            before = tool.stored()["total"] if source else None
             try:
                 cost = work(tool)
             except tools.Unsupported as why:
@@ -246,7 +247,6 @@ class Versions(Case):
         os.makedirs(self.place)
         source = os.path.join(self.place, "tree")
         data.copy_tree(original, source)
-        measure.warm(source)
         competitors = self.competitors()
         for tool in competitors:
             tool.create()
@@ -254,7 +254,7 @@ class Versions(Case):
             if version > 1:
                 data.next_version(source, version)
             name = "version 1" if version == 1 else f"versions 2 to {count}, each"
-            self.for_all(name, competitors, lambda t: t.backup(source))
+            self.for_all(name, competitors, lambda t: t.backup(source), source)
         self.restores(source, competitors)
 
 

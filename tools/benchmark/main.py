@@ -28,6 +28,8 @@ def arguments():
                         choices=[c.name for c in cases.ALL],
                         help="one of " + ", ".join(c.name for c in cases.ALL) + "; may be repeated")
     parser.add_argument("--runs", type=int, help="medians of so many (default: 3; quick: 1)")
+    parser.add_argument("--rivals-only", action="store_true",
+                        help="without bup and casync, which do not encrypt and take the most time")
     parser.add_argument("--work", metavar="DIR",
                         help="where to work; the data made is kept there for the next time "
                              "(default: a temporary directory, removed at the end)")
@@ -61,7 +63,8 @@ def main():
     os.makedirs(runs)
     # Copies: a build may replace the programs meanwhile.
     tools.Holdfast.program = shutil.copy2(tools.Holdfast.program, runs)
-    settings = cases.Settings(work, a.quick, a.runs, shutil.copy2(raw_pipeline, runs))
+    settings = cases.Settings(work, a.quick, a.runs, a.rivals_only,
+                              shutil.copy2(raw_pipeline, runs))
     os.makedirs(settings.data, exist_ok=True)
     chosen = [c for c in cases.ALL if not a.only or c.name in a.only]
     file_system = file_system_of(work)
