@@ -59,7 +59,6 @@ def warm(path):
     paths = [path]
     if os.path.isdir(path):
         paths = (os.path.join(d, f) for d, _, files in os.walk(path) for f in files)
-    buffer = bytearray(1 << 20)
     for p in paths:
         if os.path.islink(p) or not os.path.isfile(p):
             continue
@@ -70,13 +69,12 @@ def warm(path):
                     at = os.lseek(f.fileno(), at, os.SEEK_DATA)
                 except OSError:
                     break
-                end = os.lseek(f.fileno(), at, os.SEEK_HOLE)
+                end = os.lseek(f.fileno(), at, os.SEEK_HOLE)  # this moves the position too
                 while at < end:
-                    n = f.readinto(memoryview(buffer)[:min(len(buffer), end - at)])
-                    if not n:
+                    got = len(os.pread(f.fileno(), min(1 << 20, end - at), at))
+                    if not got:
                         break
-                    at += n
-                os.lseek(f.fileno(), end, os.SEEK_SET)
+                    at += got
                 at = end
 
 
