@@ -259,7 +259,7 @@ class BackupRun {
       result_.warnings.push_back(session.warnings()[i]);
     }
     // The point stands; what follows only makes the next backup fast and watchful.
-    if (kept.ok()) kept = vault_.remember(session, item_, options_.item, result_.point);
+    if (kept.ok()) kept = vault_.remember(session, item_, result_.point);
     if (kept.ok() && options_.stdin_name.empty()) {
       kept = cache.commit(session.id(), {result_.point.sequence, result_.point.sha256}, today());
     }

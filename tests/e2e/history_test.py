@@ -36,10 +36,6 @@ class History(EndToEndTest):
         trees[ran.summary["point"]] = describe(self.source)
         return ran
 
-    def test_own_items_show_by_name_without_the_passphrase(self):
-        self.client.backup(self.source, "--item", "some name")
-        self.assertEqual([p["item"] for p in self.client.points()], ["some name"])
-
     def test_cache_deleted(self):
         trees = {}
         self.backed_up(trees)

@@ -50,13 +50,9 @@ boost::json::object describe(const vault::RecoveryPoint& p, const std::string& i
   return o;
 }
 
-// Names of items that this machine knows without the passphrase: those that it wrote itself, and
-// what it would call them.
+// Names of items that this machine knows without the passphrase: its own default one.
 std::map<vault::ItemId, std::string> known_items(vault::Vault& vault, const std::string& asked) {
   std::map<vault::ItemId, std::string> names;
-  if (auto memory = vault.state().load_memory(vault.id()); memory.ok()) {
-    names = std::move(memory->own_names);
-  }
   const auto keys = vault.state().load_credential(vault.id());
   if (keys.ok() && keys->has_value()) {
     for (const std::string& name : {machine_name(), asked}) {

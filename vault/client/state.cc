@@ -11,7 +11,6 @@ namespace holdfast::vault {
 namespace {
 
 constexpr size_t kStateFileMax = 64 * 1024 * 1024;
-constexpr size_t kNameBytesMax = 64 * 1024;
 constexpr std::string_view kMemoryMagic = "HFV1MEMO";
 
 Bytes encode_memory(const VaultMemory& memory) {
@@ -28,11 +27,6 @@ Bytes encode_memory(const VaultMemory& memory) {
     out.raw(item.view());
     out.u64(head.sequence);
     out.raw(head.sha256);
-  }
-  out.varint(memory.own_names.size());
-  for (const auto& [item, name] : memory.own_names) {
-    out.raw(item.view());
-    out.block(name);
   }
   const crypto::Digest digest = crypto::sha256(out.view());
   out.raw(digest);
@@ -59,11 +53,6 @@ Result<VaultMemory> decode_memory(ByteView bytes) {
     BasePoint& head = memory.own_heads[item];
     head.sequence = in.u64();
     head.sha256 = in.array<32>();
-  }
-  const uint64_t names = in.count(in.varint(), 17);
-  for (uint64_t i = 0; i < names; ++i) {
-    const auto item = read_id<ItemId>(in);
-    memory.own_names[item] = in.text(kNameBytesMax);
   }
   TRYV(in.finish());
   return memory;

@@ -18,9 +18,8 @@ namespace holdfast::vault {
 // What the machine remembers of a vault. Losing it loses only the ability to notice a rollback.
 struct VaultMemory {
   uint64_t roster_sequence = 0;
-  std::map<ItemId, uint64_t> heads;         // newest sequence of every item ever seen
-  std::map<ItemId, BasePoint> own_heads;    // newest point that this machine wrote, with its hash
-  std::map<ItemId, std::string> own_names;  // of the same items
+  std::map<ItemId, uint64_t> heads;       // newest sequence of every item ever seen
+  std::map<ItemId, BasePoint> own_heads;  // newest point that this machine wrote, with its hash
 };
 
 class StateDirectory {

@@ -233,15 +233,13 @@ Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, Ses
   return Session::begin(*store_, keys, std::move(request), std::move(options));
 }
 
-Status Vault::remember(const Session& session, const ItemId& item, const std::string& name,
-                       const CommittedPoint& point) {
+Status Vault::remember(const Session& session, const ItemId& item, const CommittedPoint& point) {
   TRY(VaultMemory memory, state_.load_memory(id()));
   // What is gone was reported by this session; reporting it for ever would hide the next loss.
   memory.heads.clear();
   for (const ItemHead& head : session.heads()) memory.heads[head.item] = head.sequence;
   memory.heads[item] = point.sequence;
   memory.own_heads[item] = {point.sequence, point.sha256};
-  memory.own_names[item] = name;
   return state_.save_memory(id(), memory);
 }
 

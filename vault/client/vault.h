@@ -73,8 +73,7 @@ class Vault {
   Result<std::unique_ptr<Session>> begin_session(const AgentKeys& keys, SessionRequest request,
                                                  SessionOptions options);
   // Notes what was committed, and what the session saw.
-  Status remember(const Session& session, const ItemId& item, const std::string& name,
-                  const CommittedPoint& point);
+  Status remember(const Session& session, const ItemId& item, const CommittedPoint& point);
 
   Result<std::unique_ptr<VaultReader>> open_reader(const VaultSecret& secret,
                                                    ReaderOptions options = {});
