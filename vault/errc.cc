@@ -24,8 +24,6 @@ class VaultCategory final : public std::error_category {
         return "the vault's passphrase is needed";
       case Errc::identity_cloned:
         return "another machine uses this agent's identity";
-      case Errc::rolled_back:
-        return "the vault is older than this machine remembers";
       case Errc::key_not_trusted:
         return "key is not the trusted one";
       case Errc::no_such_point:

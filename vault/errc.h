@@ -15,7 +15,6 @@ enum class Errc {
   no_credential,     // this machine holds no write-only credential for the vault
   no_passphrase,     // the operation needs the vault's secret and none was given
   identity_cloned,   // somebody else writes with this agent's identity
-  rolled_back,       // the vault is older than what this machine remembers
   key_not_trusted,   // a key contradicts the pinned one and no signed successor leads to it
   no_such_point,     // no recovery point matches
   ambiguous,         // more than one recovery point matches

@@ -354,7 +354,8 @@ class DryRunVisitor final : public ScanVisitor {
 
 }  // namespace
 
-Result<DryRunReport> dry_run(const vault::AgentKeys& keys, const BackupOptions& options,
+Result<DryRunReport> dry_run(vault::Vault& vault, const vault::AgentKeys& keys,
+                             const BackupOptions& options,
                              const std::function<void(const std::string&, bool)>& visit,
                              std::stop_token stop) {
   TRY(Roots roots, find_roots(options.paths));
@@ -365,7 +366,7 @@ Result<DryRunReport> dry_run(const vault::AgentKeys& keys, const BackupOptions& 
   DryRunReport report;
   report.problems = roots.missing;
   DryRunVisitor visitor(remembered, visit, report);
-  Scanner scanner(roots.roots, filter, scan_options(options, ""));
+  Scanner scanner(roots.roots, filter, scan_options(options, vault.store().location()));
   TRYV(scanner.scan(visitor, std::move(stop)));
   return report;
 }

@@ -68,7 +68,8 @@ struct DryRunReport {
   std::vector<std::pair<std::string, std::string>> left_out;
 };
 // `visit` is called for each file that would be read.
-Result<DryRunReport> dry_run(const vault::AgentKeys& keys, const BackupOptions& options,
+Result<DryRunReport> dry_run(vault::Vault& vault, const vault::AgentKeys& keys,
+                             const BackupOptions& options,
                              const std::function<void(const std::string& path, bool is_new)>& visit,
                              std::stop_token stop);
 

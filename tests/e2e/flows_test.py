@@ -206,7 +206,7 @@ class Flows(EndToEndTest):
         write(f"{self.source}/x")
         machine.backup(self.source)
         for point, words in (("ffffffff", ["no such recovery point"]), ("zz", ["latest:ITEM"]),
-                             (f"latest:{self.source}/y", [f"{self.source}/y", "No such file"]),
+                             (f"latest:{self.source}/y", ["has no", f"{self.source}/y"]),
                              ("latest:/../x", ["without '.' and '..'"])):
             for to in ("ls", "restore"):
                 more = ["--to", self.path("to")] if to == "restore" else []

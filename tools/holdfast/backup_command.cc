@@ -24,13 +24,14 @@ struct BackupArguments {
 };
 
 // This machine's credential; where there is none and a passphrase is at hand, the machine is
-// enrolled.
+// enrolled, unless nothing is to be changed.
 Result<vault::AgentKeys> credential(vault::Vault& vault, const GlobalOptions& options,
-                                    Output& out) {
+                                    bool change_nothing, Output& out) {
   std::vector<std::string> warnings;
   auto keys = vault.credential(warnings);
   for (const std::string& w : warnings) out.warn(w);
-  if (keys.ok() || keys.error().code != vault::Errc::no_credential || !has_passphrase(options)) {
+  if (keys.ok() || keys.error().code != vault::Errc::no_credential || change_nothing ||
+      !has_passphrase(options)) {
     return keys;
   }
   TRY(const vault::UnlockedSlot unlocked, unlock(vault, options));
@@ -55,8 +56,8 @@ std::string progress_text(const BackupProgress& p, std::chrono::steady_clock::ti
   return text;
 }
 
-int run_dry(const vault::AgentKeys& keys, const BackupArguments& arguments, Output& out,
-            std::stop_token stop) {
+int run_dry(vault::Vault& vault, const vault::AgentKeys& keys, const BackupArguments& arguments,
+            Output& out, std::stop_token stop) {
   const auto visit = [&](const std::string& path, bool is_new) {
     if (out.json()) {
       boost::json::object o{{"type", "file"}, {"action", is_new ? "new" : "changed"}};
@@ -66,7 +67,7 @@ int run_dry(const vault::AgentKeys& keys, const BackupArguments& arguments, Outp
       out.line((is_new ? "new      " : "changed  ") + printable(path));
     }
   };
-  const auto report = backup_agent::dry_run(keys, arguments.options, visit, std::move(stop));
+  const auto report = backup_agent::dry_run(vault, keys, arguments.options, visit, std::move(stop));
   if (!report.ok()) return out.fail(report.error());
   out.warn_problems(report->problems, report->problems.size());
   out.result("would read " + format_count(report->files_new + report->files_changed) + " files (" +
@@ -127,6 +128,13 @@ int print_result(const backup_agent::BackupResult& r, const BackupProgress& prog
 }
 
 Status complete(BackupArguments& a) {
+  if (a.dry_run && !a.options.stdin_name.empty()) {
+    return Error{{}, "--dry-run does not go with --stdin"};
+  }
+  for (const std::string& label : a.options.labels) {
+    if (label.size() > vault::kLabelBytesMax)
+      return Error{{}, "--tag: a label has at most 255 bytes"};
+  }
   if (a.snapshot == "none") a.options.snapshot = backup_agent::SnapshotMode::none;
   if (a.snapshot == "btrfs") a.options.snapshot = backup_agent::SnapshotMode::btrfs;
   if (!a.read_limit.empty()) {
@@ -148,14 +156,13 @@ Status complete(BackupArguments& a) {
 int run_backup(const GlobalOptions& global, BackupArguments& arguments, std::stop_token stop) {
   Output out(global);
   if (const Status ok = complete(arguments); !ok.ok()) {
-    out.fail(ok.error());
-    return kUsage;
+    return out.fail(ok.error(), kUsage);
   }
   auto vault = open_vault(global);
   if (!vault.ok()) return out.fail(vault.error());
-  auto keys = credential(**vault, global, out);
+  auto keys = credential(**vault, global, arguments.dry_run, out);
   if (!keys.ok()) return out.fail(keys.error());
-  if (arguments.dry_run) return run_dry(*keys, arguments, out, std::move(stop));
+  if (arguments.dry_run) return run_dry(**vault, *keys, arguments, out, std::move(stop));
 
   BackupProgress progress;
   const auto start = std::chrono::steady_clock::now();
@@ -167,9 +174,10 @@ int run_backup(const GlobalOptions& global, BackupArguments& arguments, std::sto
   if (!result.ok()) {
     Error error = std::move(result).error();
     if (error.code == Errc::interrupted) {
-      error.context =
-          "no recovery point was made; what was stored is kept, and the next backup "
-          "goes on from there";
+      error.context = arguments.options.stdin_name.empty()
+                          ? "no recovery point was made; what was stored is kept, and the next "
+                            "backup goes on from there"
+                          : "no recovery point was made; run it again from the beginning";
     }
     return out.fail(error);
   }
@@ -188,19 +196,27 @@ void add_backup_command(Commands& commands) {
   add_vault_option(*cmd, commands.options);
   cmd->add_option("--item", o.item,
                   "Name of the protected item; its points follow one another (default: host name)");
-  cmd->add_option("--tag", o.labels, "Label of the point; visible without a key");
+  cmd->add_option("--tag", o.labels, "Label of the point; visible without a key; repeat for more")
+      ->allow_extra_args(false);
   cmd->add_option("--stdin", o.stdin_name, "Back up standard input as one file of this NAME")
       ->type_name("NAME");
   cmd->add_option("--exclude,-e", o.exclude,
                   "Leave out what matches: gitignore syntax; a leading '/' means the root of the "
-                  "file system, '!' takes back")
-      ->type_name("GLOB");
-  cmd->add_option("--exclude-from", o.exclude_from, "File of such patterns")->type_name("FILE");
-  cmd->add_option("--include", o.include, "Take only what matches, or is below a match")
-      ->type_name("GLOB");
+                  "file system, with '/' elsewhere it is below each PATH, '!' takes back; repeat "
+                  "for more")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
+  cmd->add_option("--exclude-from", o.exclude_from, "File of such patterns, one a line")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
+  cmd->add_option("--include", o.include,
+                  "Take only what matches, or is below a match; repeat for more")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
   cmd->add_flag("--exclude-caches", o.exclude_caches,
-                "Leave out directories marked with a CACHEDIR.TAG");
-  cmd->add_option("--exclude-larger-than", a->larger_than, "Leave out larger files")
+                "Leave out what is in directories marked with a CACHEDIR.TAG");
+  cmd->add_option("--exclude-larger-than", a->larger_than,
+                  "Leave out larger files, such as 2G (K, M, G, T: powers of 1024)")
       ->type_name("SIZE");
   cmd->add_flag("--one-file-system,-x", o.one_file_system, "Do not cross into other file systems");
   cmd->add_option("--snapshot", a->snapshot,
@@ -210,15 +226,19 @@ void add_backup_command(Commands& commands) {
       ->capture_default_str();
   cmd->add_option("--before", o.before, "Shell command to run first; if it fails, nothing is done")
       ->type_name("COMMAND");
-  cmd->add_option("--after", o.after,
-                  "Shell command to run at the end, whatever happened (HOLDFAST_RESULT tells)")
+  cmd->add_option(
+         "--after", o.after,
+         "Shell command to run at the end, whatever happened (HOLDFAST_RESULT is committed "
+         "or failed, HOLDFAST_ITEM the item)")
       ->type_name("COMMAND");
   cmd->add_option("--compression", a->compression,
                   "zstd level: 0 stores as it is, 1 is fast, 19 is small")
       ->check(CLI::Range(0, vault::kCompressionLevelMax))
       ->capture_default_str();
-  cmd->add_option("--read-limit", a->read_limit, "Bytes to read a second")->type_name("SIZE");
-  cmd->add_option("--write-limit", a->write_limit, "Bytes to store a second")->type_name("SIZE");
+  cmd->add_option("--read-limit", a->read_limit, "Bytes to read a second, such as 50M")
+      ->type_name("SIZE");
+  cmd->add_option("--write-limit", a->write_limit, "Bytes to store a second, such as 50M")
+      ->type_name("SIZE");
   cmd->add_option("--readers", o.readers,
                   "Files read at a time: 1 for a single disk, more for flash and networks")
       ->check(CLI::Range(1, 64))
@@ -229,12 +249,17 @@ void add_backup_command(Commands& commands) {
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->footer(
-      "\nWithout a passphrase: the machine's write-only credential suffices. Interrupted backups "
+      "\nWithout a passphrase: the machine's write-only credential suffices. A machine without one "
+      "is\n"
+      "enrolled if --passphrase-file or HOLDFAST_PASSPHRASE is given. Interrupted backups of files "
       "are\n"
-      "resumed by running the same command again.\n"
+      "resumed by running the same command again; standard input is stored anew.\n"
+      "\nAlways left out: the vault itself, /proc, /sys and their like, and directories named\n"
+      ".holdfast, in which btrfs snapshots are made. --verbose names what was left out.\n"
       "\nExamples:\n"
       "  holdfast backup /etc /home --vault /srv/vault --exclude '*.tmp' --exclude /home/*/.cache\n"
-      "  pg_dump db | holdfast backup --stdin db.sql --item db --vault /srv/vault\n");
+      "  pg_dump db | holdfast backup --stdin db.sql --item db --vault /srv/vault\n"
+      "  holdfast cat latest:db:/db.sql --vault /srv/vault > db.sql\n");
   cmd->callback([&commands, a, cmd] {
     if (a->options.paths.empty() == a->options.stdin_name.empty()) {
       throw CLI::RequiredError(cmd->get_name() + ": PATH or --stdin NAME");

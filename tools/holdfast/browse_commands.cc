@@ -116,7 +116,7 @@ int ls(const GlobalOptions& global, const BrowseArguments& a, std::stop_token st
     TRYV(cursor.seek(base));
     if (lost_first && (cursor.at_end() || !vault::is_within(cursor->key, base))) return *lost_first;
     if (cursor.at_end() || !vault::is_within(cursor->key, base)) {
-      return errno_error(ENOENT, "/" + base);
+      return Error{{}, "the recovery point has no /" + base};
     }
     if (cursor->key == base && cursor->entry.type == vault::EntryType::directory) {
       TRYV(cursor.next());
@@ -139,8 +139,7 @@ int find(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
   backup_agent::PatternList patterns({""});
   for (const std::string& p : a.patterns) {
     if (const Status added = patterns.add(p); !added.ok()) {
-      out.fail(added.error());
-      return kUsage;
+      return out.fail(added.error(), kUsage);
     }
   }
   auto session = ReadSession::open(global, out);
@@ -225,6 +224,10 @@ int diff(const GlobalOptions& global, const BrowseArguments& a, std::stop_token 
   const auto after = session->choose(a.other);
   if (!after.ok()) return out.fail(after.error());
   const std::string& base = before->spec.key;
+  if (!after->spec.key.empty() && after->spec.key != base) {
+    return out.fail(
+        Error{{}, "diff compares one path in both points; give ':/PATH' with the first"}, kUsage);
+  }
   uint64_t added = 0;
   uint64_t removed = 0;
   uint64_t changed = 0;
@@ -281,8 +284,12 @@ int cat(const GlobalOptions& global, const BrowseArguments& a, std::stop_token s
   const auto chosen = session->choose(a.point);
   if (!chosen.ok()) return out.fail(chosen.error());
   const auto run = [&]() -> Status {
-    TRY(const vault::PathEntry e,
-        vault::find_entry(*chosen->domain, chosen->root, chosen->spec.key));
+    const auto found = vault::find_entry(*chosen->domain, chosen->root, chosen->spec.key);
+    if (!found.ok() && vault::is_absent(found.error())) {
+      return Error{{}, "the recovery point has no /" + chosen->spec.key};
+    }
+    if (!found.ok()) return found.error();
+    const vault::PathEntry& e = *found;
     if (e.entry.type != vault::EntryType::file) {
       return errno_error(EINVAL, "/" + e.key + " is not a file");
     }
@@ -338,7 +345,7 @@ void add_browse_commands(Commands& commands) {
 
   cmd = commands.app.add_subcommand("diff", "What differs between two recovery points");
   cmd->add_option("BEFORE", a->point, kPointHelp)->required();
-  cmd->add_option("AFTER", a->other, kPointHelp)->required();
+  cmd->add_option("AFTER", a->other, "The other one; ':/PATH' of BEFORE is compared")->required();
   common(*cmd);
   cmd->callback([&commands, a] {
     commands.run = [&commands, a] { return diff(commands.options, *a, commands.stop); };

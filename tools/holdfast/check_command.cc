@@ -61,10 +61,16 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
   vault::CheckOptions check_options;
   check_options.hashes = !a.quick;
   if (!a.read_data.empty()) {
-    check_options.read_data_percent = std::strtod(a.read_data.c_str(), nullptr);
-    if (check_options.read_data_percent <= 0 || check_options.read_data_percent > 100) {
-      out.fail(Error{{}, "--read-data takes a percentage above 0 and up to 100"});
-      return kUsage;
+    char* end = nullptr;
+    check_options.read_data_percent = std::strtod(a.read_data.c_str(), &end);
+    // Not a number fails the comparison too.
+    if (*end != '\0' ||
+        !(check_options.read_data_percent > 0 && check_options.read_data_percent <= 100)) {
+      return out.fail(Error{{},
+                            "--read-data: '" + a.read_data +
+                                "' is no percentage above 0 and up to 100; without one write it "
+                                "behind the vault"},
+                      kUsage);
     }
   }
   std::optional<vault::UnlockedSlot> unlocked;
@@ -104,6 +110,11 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
                              {"chunks", report->chunks},
                              {"bytes_hashed", report->bytes_hashed},
                              {"bytes_opened", report->bytes_opened}};
+  if (!trusted.is_pinned) {
+    out.line(
+        "note: this machine is not enrolled in this vault and believes its key on the vault's own "
+        "word; the passphrase (--passphrase-file) would prove it");
+  }
   if (report->clean()) {
     out.line("no damage found");
     return out.finish(std::move(fields));
@@ -129,7 +140,7 @@ void add_check_command(Commands& commands, CLI::App& vault) {
                   "passphrase")
       ->expected(0, 1)
       ->default_str("")
-      ->type_name("PERCENT");
+      ->type_name("[PERCENT]");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);

@@ -81,7 +81,12 @@ int remove(const GlobalOptions& global, const KeyArguments& a) {
   auto vault = open_vault(global);
   if (!vault.ok()) return out.fail(vault.error());
   const auto id = vault::SlotId::parse(a.slot);
-  if (!id.ok()) return out.fail(id.error());
+  if (!id.ok()) {
+    return out.fail(Error{{},
+                          "'" + a.slot + "' is no id of a key slot; 'holdfast vault key list' " +
+                              "shows them, of 32 digits each"},
+                    kUsage);
+  }
   // Whoever cannot open the vault has no business changing who can.
   auto unlocked = unlock(**vault, global);
   if (!unlocked.ok()) return out.fail(unlocked.error());
@@ -163,7 +168,8 @@ void add_key_commands(Commands& commands, CLI::App& vault) {
   };
 
   CLI::App* cmd = key->add_subcommand("list", "List key slots; needs no passphrase");
-  common(*cmd);
+  add_vault_option(*cmd, commands.options);
+  add_output_options(*cmd, commands.options);
   cmd->callback([&commands] { commands.run = [&commands] { return list(commands.options); }; });
 
   cmd = key->add_subcommand("add", "Add a passphrase or a recovery code");
@@ -186,8 +192,10 @@ void add_key_commands(Commands& commands, CLI::App& vault) {
 
   cmd = key->add_subcommand("rotate", "Change keys: slot, recovery or domain");
   cmd->add_option("WHAT", a->what,
-                  "slot: another passphrase; recovery: a new recovery key for all backups from now "
-                  "on; domain: new agent keys, after a machine was compromised")
+                  "slot: a new passphrase in place of the passphrase or code that is given now, "
+                  "which stops working; recovery: a new recovery key for all backups from now on, "
+                  "and all other passphrases and codes stop working (add them again); domain: new "
+                  "keys for an agent's domain, after a machine was compromised")
       ->required()
       ->check(CLI::IsMember({"slot", "recovery", "domain"}));
   cmd->add_option("--agent", a->agent, "domain: of this agent (default: this machine's)");

@@ -19,9 +19,12 @@ constexpr const char* kFooter =
     "  holdfast backup /home --vault /srv/vault    back up; no passphrase is needed\n"
     "  holdfast points --vault /srv/vault          list recovery points\n"
     "  holdfast restore latest:/home/me/notes --vault /srv/vault --to /tmp/out\n"
-    "\nExit codes: 0 done, 1 failed, 2 wrong usage, 3 done with warnings (for example files that\n"
-    "could not be read). With --json the last line says the same.\n"
+    "\nExit codes: 0 done, 1 failed (vault check: damage was found), 2 wrong usage, 3 done with\n"
+    "warnings (for example files that could not be read), 130 or 143 after a second Ctrl-C or "
+    "TERM.\n"
+    "With --json the last line says the same, except for options that do not exist.\n"
     "\nEnvironment: HOLDFAST_VAULT, HOLDFAST_PASSPHRASE, HOLDFAST_PASSPHRASE_FILE,\n"
+    "HOLDFAST_NEW_PASSPHRASE (vault key add, rotate),\n"
     "HOLDFAST_STATE_DIR (credentials), HOLDFAST_CACHE_DIR (what makes the next backup fast).\n";
 
 // Signals are taken by a thread of their own, so that stopping may lock and allocate. A second one

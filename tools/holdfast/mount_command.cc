@@ -34,6 +34,12 @@ void add_mount_command(Commands& commands) {
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
+  cmd->footer(
+      "\nDIR then has by-id/ID, by-time/ITEM/TIME and latest/ITEM. --allow-other needs\n"
+      "user_allow_other in /etc/fuse.conf for all but root. Ends with Ctrl-C or fusermount3 -u "
+      "DIR.\n"
+      "\nExample:\n"
+      "  mkdir -p /mnt/points && holdfast mount /mnt/points --vault /srv/vault\n");
   cmd->callback([&commands, o] {
     commands.run = [&commands, o] { return mount(commands.options, *o, commands.stop); };
   });

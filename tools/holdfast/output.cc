@@ -44,7 +44,7 @@ size_t utf8_length(std::string_view text) {
 // What to do next, for errors where it is always the same.
 std::string advice(const Error& error) {
   if (error.code == vault::Errc::not_a_vault) {
-    return " (make one with 'holdfast vault create', or name another with --vault)";
+    return " (is its disk mounted? --vault names another; 'holdfast vault create' makes a new one)";
   }
   if (error.code == vault::Errc::damaged || error.code == vault::Errc::missing) {
     return " (run 'holdfast vault check' to see what is affected)";
@@ -91,14 +91,14 @@ int Output::finish(boost::json::object fields) {
   return code;
 }
 
-int Output::fail(const Error& error) {
+int Output::fail(const Error& error, int code) {
   const std::string text = error.code == Errc::interrupted && error.context.empty()
                                ? "interrupted"
                                : error.message() + advice(error);
-  object({{"type", "summary"}, {"ok", false}, {"exit_code", kFailed}, {"error", json_text(text)}});
+  object({{"type", "summary"}, {"ok", false}, {"exit_code", code}, {"error", json_text(text)}});
   std::cout.flush();
   if (!json_) std::cerr << "holdfast: " << printable(text) << '\n';
-  return kFailed;
+  return code;
 }
 
 std::string json_text(std::string_view bytes) {

@@ -46,8 +46,8 @@ class Output {
   // Ends a command: prints the summary object ({"type":"summary","ok":...} and `fields`) and gives
   // the exit code: done, or done with warnings.
   int finish(boost::json::object fields = {});
-  // The same for a failure: one line that says what is wrong.
-  int fail(const Error& error);
+  // The same for a failure: one line that says what is wrong. Gives `code`.
+  int fail(const Error& error, int code = kFailed);
 
  private:
   static constexpr size_t kProblemsShown = 20;

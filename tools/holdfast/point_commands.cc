@@ -102,7 +102,7 @@ int points(const GlobalOptions& global, const PointArguments& a) {
   }
   if (shown == 0) out.line("no recovery points");
   if (!opened && shown > 0) {
-    out.line("(names, paths and sizes of other machines' items show with the passphrase)");
+    out.line("(--passphrase-file or HOLDFAST_PASSPHRASE also shows items' names, paths and sizes)");
   }
   return out.finish({{"points", shown}});
 }
@@ -151,6 +151,21 @@ Result<Totals> count_point(const ReadSession::Chosen& chosen) {
   return t;
 }
 
+// What could not be backed up. The point keeps the first ones if there were very many.
+void print_missing(const vault::RecoveryPoint& point, Output& out) {
+  if (!point.body) return;
+  for (const vault::PointProblem& p : point.body->problems) {
+    boost::json::object o{{"type", "problem"}, {"reason", json_text(p.reason)}};
+    add_path(o, p.path);
+    out.object(std::move(o));
+    out.result("missing  " + printable(p.path) + ": " + printable(p.reason));
+  }
+  const uint64_t listed = point.body->problems.size();
+  if (point.body->problem_count > listed) {
+    out.result("missing  " + format_count(point.body->problem_count - listed) + " more");
+  }
+}
+
 int stats_of_point(const GlobalOptions& global, const std::string& text, Output& out) {
   auto session = ReadSession::open(global, out);
   if (!session.ok()) return out.fail(session.error());
@@ -165,6 +180,7 @@ int stats_of_point(const GlobalOptions& global, const std::string& text, Output&
              " are holes");
   out.result("chunks   " + format_count(t->unique_chunks) + " different ones of " +
              format_count(t->chunk_references) + ", " + format_size(t->unique_bytes));
+  print_missing(*chosen->point, out);
   return out.finish({{"point", chosen->point->id()},
                      {"files", t->files},
                      {"directories", t->directories},
@@ -217,10 +233,12 @@ int stats(const GlobalOptions& global, const PointArguments& a) {
 
 void add_point_commands(Commands& commands) {
   auto a = std::make_shared<PointArguments>();
-  CLI::App* cmd = commands.app.add_subcommand(
-      "points", "List recovery points; with the passphrase also paths and sizes");
+  CLI::App* cmd = commands.app.add_subcommand("points",
+                                              "List recovery points; with --passphrase-file or "
+                                              "HOLDFAST_PASSPHRASE also names, paths, sizes");
   cmd->add_option("--item", a->item, "Only those of this item");
-  cmd->add_option("--tag", a->tags, "Only those with this label");
+  cmd->add_option("--tag", a->tags, "Only those with this label; repeat for more")
+      ->allow_extra_args(false);
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);

@@ -81,7 +81,9 @@ Result<const vault::RecoveryPoint*> select_point(const vault::PointList& list,
   }
   for (const vault::RecoveryPoint& p : list.points) {
     if (!p.id().starts_with(spec.point)) continue;
-    if (found != nullptr) return Error{vault::Errc::ambiguous, "'" + spec.point + "'"};
+    if (found != nullptr) {
+      return Error{vault::Errc::ambiguous, "'" + spec.point + "' (give more of its digits)"};
+    }
     found = &p;
   }
   if (found == nullptr) {

@@ -73,6 +73,7 @@ int run_tar(ReadSession& session, const ReadSession::Chosen& chosen, const Resto
   }
   const auto report = backup_agent::write_tar(*session.reader, *chosen.point, a.options,
                                               STDOUT_FILENO, std::move(stop));
+  for (const std::string& w : session.reader->warnings()) out.warn(w);
   if (!report.ok()) return out.fail(report.error());
   out.warn_problems(report->problems, report->problems.size());
   return out.finish();
@@ -82,6 +83,11 @@ Status complete(RestoreArguments& a) {
   if (a.overwrite == "always") a.options.overwrite = Overwrite::always;
   if (a.overwrite == "if-newer") a.options.overwrite = Overwrite::if_newer;
   if (a.overwrite == "never") a.options.overwrite = Overwrite::never;
+  const bool for_trees = a.options.dry_run || a.options.verify || a.options.delta ||
+                         a.options.delete_extra || a.options.metadata.owners_by_name || a.verbose;
+  if (a.options.target == "-" && for_trees) {
+    return Error{{}, "--to - writes a tar stream: only --include and --exclude go with it"};
+  }
   if (a.options.dry_run && a.options.verify) {
     return Error{{}, "--verify needs a restore; leave out --dry-run"};
   }
@@ -95,20 +101,20 @@ int restore(const GlobalOptions& global, RestoreArguments& a, std::stop_token st
   if (to_tar) options.quiet = true;
   Output out(options);
   if (const Status ok = complete(a); !ok.ok()) {
-    out.fail(ok.error());
-    return kUsage;
+    return out.fail(ok.error(), kUsage);
   }
   auto session = ReadSession::open(options, out);
   if (!session.ok()) return out.fail(session.error());
   const auto chosen = session->choose(a.point);
   if (!chosen.ok()) return out.fail(chosen.error());
   a.options.subpath = chosen->spec.key;
-  if (to_tar) return run_tar(*session, *chosen, a, out, std::move(stop));
   if (chosen->point->manifest.incomplete) {
     const uint64_t n = chosen->point->body ? chosen->point->body->problem_count : 0;
     out.warn("this recovery point is incomplete: " + format_count(n) +
-             " entries could not be backed up");
+             " entries could not be backed up ('holdfast stats " +
+             chosen->point->id().substr(0, 12) + "' names them)");
   }
+  if (to_tar) return run_tar(*session, *chosen, a, out, std::move(stop));
   backup_agent::RestoreVisit visit;
   if (a.verbose || a.options.dry_run) {
     visit = [&](std::string_view action, const std::string& path) {
@@ -156,9 +162,12 @@ void add_restore_command(Commands& commands) {
       ->required()
       ->type_name("DIR");
   cmd->add_option("--include", o.include,
-                  "Only what matches, or is below a match (gitignore syntax)")
-      ->type_name("GLOB");
-  cmd->add_option("--exclude", o.exclude, "Not what matches")->type_name("GLOB");
+                  "Only what matches, or is below a match (gitignore syntax); repeat for more")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
+  cmd->add_option("--exclude", o.exclude, "Not what matches; repeat for more")
+      ->type_name("GLOB")
+      ->allow_extra_args(false);
   cmd->add_option("--overwrite", a->overwrite,
                   "Files that exist: always; if-changed: unless size and time are those of the "
                   "point; if-newer: only if the point's is newer; never")
@@ -168,7 +177,9 @@ void add_restore_command(Commands& commands) {
       "--delta", o.delta,
       "Rewrite only the differing ranges of files that exist, in place. Files of the point's "
       "size and time are taken as equal; --overwrite always compares their content too");
-  cmd->add_flag("--delete", o.delete_extra, "Remove what the point does not have");
+  cmd->add_flag("--delete", o.delete_extra,
+                "In directories that are restored, remove what the point does not have; what "
+                "--exclude matches is kept");
   cmd->add_flag("--verify", o.verify, "Read everything back and compare it with the point");
   cmd->add_flag("--owners-by-name", o.metadata.owners_by_name,
                 "Use this machine's numbers for the owners' names instead of the stored numbers");

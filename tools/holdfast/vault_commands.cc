@@ -82,9 +82,13 @@ int enrol(const GlobalOptions& global, EnrolArguments& arguments) {
   if (!vault.ok()) return out.fail(vault.error());
   auto unlocked = unlock(**vault, options);
   if (!unlocked.ok()) return out.fail(unlocked.error());
-  if (arguments.options.machine.empty()) arguments.options.machine = machine_name();
+  const bool name_given = !arguments.options.machine.empty();
+  if (!name_given) arguments.options.machine = machine_name();
   const auto keys = (*vault)->enrol(unlocked->secret, arguments.options);
   if (!keys.ok()) return out.fail(keys.error());
+  if (keys->name != arguments.options.machine && name_given) {
+    out.warn("this machine was enrolled before, as " + keys->name + "; another name takes --new");
+  }
   out.line("this machine is agent " + keys->name + " (" + keys->agent.hex() +
            "); its backups need no passphrase");
   return out.finish({{"agent", keys->agent.hex()},
@@ -128,6 +132,26 @@ void warn_of_slots(const std::vector<vault::SlotStatus>& slots, Output& out) {
   }
 }
 
+// Their names are sealed.
+Status list_agents(vault::Vault& vault, const GlobalOptions& options, Output& out) {
+  TRY(const vault::UnlockedSlot unlocked, unlock(vault, options));
+  TRY(const auto roster, vault::open_roster(vault.store(), vault.description(), unlocked.secret));
+  for (const vault::OpenRoster::Agent& a : roster.agents) {
+    const std::string domain = a.secrets.back().first.hex();
+    const bool active = a.state == vault::AgentState::active;
+    out.object({{"type", "agent"},
+                {"id", a.id.hex()},
+                {"name", json_text(a.name)},
+                {"active", active},
+                {"enrolled", a.enrolled_ns},
+                {"domain", domain}});
+    out.result("agent     " + a.id.hex() + "  " + printable(a.name) + ", enrolled " +
+               format_time(a.enrolled_ns) + ", dedup domain " + domain.substr(0, 12) +
+               (active ? "" : ", retired"));
+  }
+  return {};
+}
+
 int status(const GlobalOptions& global, const std::string& location) {
   Output out(global);
   GlobalOptions options = global;
@@ -163,6 +187,10 @@ int status(const GlobalOptions& global, const std::string& location) {
              format_size(stored->other_bytes));
   out.result("keys      " + std::to_string(slots->size()) + " key slots; this machine is " +
              (enrolled ? "agent " + printable((*credential)->name) : "not enrolled"));
+  if (has_passphrase(options)) {
+    const Status listed = list_agents(**vault, options, out);
+    if (!listed.ok()) return out.fail(listed.error());
+  }
   for (const std::string& p : vault::promises((*vault)->store().traits())) {
     out.result("promise   " + p);
   }
@@ -211,7 +239,8 @@ void add_vault_commands(Commands& commands) {
                 "A new identity even if this machine has one: for clones of another machine");
   cmd->add_option("--join", e->options.join,
                   "Share the dedup domain of this agent (name or id): less is stored, but each can "
-                  "then tell what the other stores")
+                  "then tell what the other stores. Also for a machine that lost its credential: "
+                  "with its old name")
       ->type_name("AGENT");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
@@ -219,10 +248,13 @@ void add_vault_commands(Commands& commands) {
   cmd->callback(
       [&commands, e] { commands.run = [&commands, e] { return enrol(commands.options, *e); }; });
 
-  cmd = vault->add_subcommand("status", "What is in a vault, and what it promises; needs no key");
+  cmd = vault->add_subcommand("status",
+                              "What is in a vault, and what it promises; needs no key. With "
+                              "--passphrase-file or HOLDFAST_PASSPHRASE also its agents");
   auto s = std::make_shared<std::string>();
   cmd->add_option("VAULT", *s, "The vault (or --vault)");
   add_vault_option(*cmd, commands.options);
+  add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->callback(
       [&commands, s] { commands.run = [&commands, s] { return status(commands.options, *s); }; });

@@ -84,7 +84,9 @@ Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id) {
   }
   const auto head = vault.store().head(slot_name(id));
   if (!head.ok()) {
-    if (is_absent(head.error())) return Error{Errc::missing, "key slot " + id.hex()};
+    if (is_absent(head.error()))
+      return Error{
+          {}, "the vault has no key slot " + id.hex() + " ('holdfast vault key list' shows them)"};
     return head.error();
   }
   return vault.store().remove(slot_name(id));
@@ -156,13 +158,11 @@ Result<DomainRotation> rotate_domain(Vault& vault, const VaultSecret& secret,
   if (agent.empty()) {
     TRY(const auto stored, vault.state().load_credential(vault.id()));
     if (stored) compromised = open.find(stored->agent);
-  } else {
-    for (const OpenRoster::Agent& a : open.agents) {
-      if (a.name == agent || a.id.hex() == agent) compromised = &a;
+    if (compromised == nullptr) {
+      return Error{{}, "this machine is no agent of the vault; name one with --agent"};
     }
-  }
-  if (compromised == nullptr) {
-    return Error{Errc::missing, "agent '" + std::string(agent) + "' in the roster"};
+  } else {
+    TRY(compromised, open.named(agent));
   }
   const DomainId old_domain = compromised->secrets.back().first;
   const DomainKeys fresh = DomainKeys::create();

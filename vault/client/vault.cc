@@ -186,6 +186,15 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
     const auto& [domain, agent_secret] = self->secrets.back();
     const DomainKeys* domain_keys = open.find(domain);
     if (domain_keys == nullptr) return Error{Errc::missing, "domain " + domain.hex()};
+    if (!options.join.empty()) {
+      TRY(const OpenRoster::Agent* other, open.named(options.join));
+      if (other->secrets.back().first != domain) {
+        return Error{{},
+                     "this machine is agent " + self->name +
+                         " already, in another dedup domain; --new makes it another agent, "
+                         "whose items begin anew"};
+      }
+    }
     keys.domain = *domain_keys;
     keys.agent_secret = agent_secret;
     keys.generation = secret.generation;
@@ -200,13 +209,8 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
     domain = DomainKeys::create();
     roster.domains.push_back(seal_domain(id(), secret.roster_key, domain));
   } else {
-    const auto it = std::find_if(open.agents.begin(), open.agents.end(), [&](const auto& a) {
-      return a.name == options.join || a.id.hex() == options.join;
-    });
-    if (it == open.agents.end()) {
-      return Error{Errc::missing, "agent '" + options.join + "' to share a domain with"};
-    }
-    const DomainKeys* shared = open.find(it->secrets.back().first);
+    TRY(const OpenRoster::Agent* other, open.named(options.join));
+    const DomainKeys* shared = open.find(other->secrets.back().first);
     if (shared == nullptr) return Error{Errc::missing, "the domain of agent " + options.join};
     domain = *shared;
   }
@@ -276,12 +280,9 @@ Result<PointList> Vault::list_points_without_secret() {
 
 std::vector<std::string> promises(const StoreTraits& traits) {
   std::vector<std::string> lines{
-      "committed points stay restorable, nobody reads them without a key, damage and gaps are "
-      "found, "
-      "nothing locks anything out: yes",
-      "old points are safe from a compromised agent, nothing is deleted early: against mistakes "
-      "only; "
-      "root of this machine and the owner of the directory can delete everything"};
+      "nobody reads recovery points without a key; damage and gaps are found",
+      "deletion: a directory protects against mistakes only; root of this machine and the "
+      "directory's owner can delete everything"};
   if (traits.network_file_system) {
     lines.push_back("this is a network file system: let one host at a time write to the vault");
   }

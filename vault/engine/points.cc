@@ -109,8 +109,9 @@ void find_missing_tails(const Names& names, PointList& list) {
 
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
                               const std::optional<ItemId>& only) {
-  TRY(const auto tombstoned, tombstoned_sessions(store));
+  // In this order: a tombstone put before a manifest that is seen here must not be missed.
   TRY(const auto objects, store.list(std::string(kPointsPrefix)));
+  TRY(const auto tombstoned, tombstoned_sessions(store));
   PointList list;
   Names names;
   for (const ObjectInfo& object : objects) {

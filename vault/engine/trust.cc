@@ -127,7 +127,9 @@ Status check_agent(const Roster& roster, const AgentKeys& keys) {
                                           "; enrol this machine again with the passphrase"};
   }
   if (agent->state != AgentState::active) {
-    return Error{Errc::no_credential, "agent " + keys.name + " is retired"};
+    return Error{Errc::no_credential,
+                 "agent " + keys.name +
+                     " is retired; 'holdfast vault enrol' makes this machine a new agent"};
   }
   if (agent->memberships.back().domain != keys.domain.id) {
     return Error{Errc::no_credential,
@@ -149,6 +151,25 @@ const DomainKeys* OpenRoster::find(const DomainId& domain) const {
     if (d.id == domain) return &d;
   }
   return nullptr;
+}
+
+Result<const OpenRoster::Agent*> OpenRoster::named(std::string_view name_or_id) const {
+  const Agent* found = nullptr;
+  for (const Agent& a : agents) {
+    if (a.id.hex() == name_or_id) return &a;
+    if (a.name != name_or_id) continue;
+    if (found != nullptr && found->secrets.back().first != a.secrets.back().first) {
+      return Error{{},
+                   "the vault has agents '" + a.name +
+                       "' in several dedup domains; give the id"
+                       " of one ('holdfast vault status' lists them, given the passphrase)"};
+    }
+    found = &a;
+  }
+  if (found != nullptr) return found;
+  return Error{{},
+               "the vault has no agent '" + std::string(name_or_id) +
+                   "' ('holdfast vault status' lists them, given the passphrase)"};
 }
 
 const OpenRoster::Agent* OpenRoster::find(const AgentId& agent) const {

@@ -18,8 +18,7 @@ Result<crypto::PublicKey> vault_key_of(Store& store, const Description& descript
                                        uint32_t generation);
 
 // Follows successions beyond what `keys` pins, and updates the pins. True if something changed and
-// the credential has to be saved. Errors: Errc::key_not_trusted for a succession that the pinned
-// key did not sign.
+// the credential has to be saved. One that the pinned key did not sign counts as none.
 Result<bool> update_pins(Store& store, AgentKeys& keys);
 // Whether another secret took over from this one by a recovery rotation.
 Result<bool> is_superseded(Store& store, const VaultId& vault, const VaultSecret& secret);
@@ -54,6 +53,9 @@ struct OpenRoster {
 
   const DomainKeys* find(const DomainId& domain) const;
   const Agent* find(const AgentId& agent) const;
+  // By name or id. Errors: without a code if there is none, or if agents of several dedup domains
+  // have that name.
+  Result<const Agent*> named(std::string_view name_or_id) const;
 };
 // Errors: as load_roster; Errc::key_not_trusted if the roster names another recovery key than the
 // secret's, or the secret is of an older generation than the vault.
