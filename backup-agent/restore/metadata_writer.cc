@@ -88,6 +88,28 @@ void remove_other_xattrs(const std::vector<vault::Xattr>& wanted, const Read& re
   }
 }
 
+// Everything is tried, whatever failed before it; the first failure is what is told.
+class FirstFailure {
+ public:
+  FirstFailure(MetadataWriter& writer, const std::string& path) : writer_(writer), path_(path) {}
+
+  // `done` or else errno is set. Gives `done`.
+  bool unless(bool done, const std::string& kind) {
+    if (done) return true;
+    const int error = errno;
+    if (!writer_.refused(error, kind, path_) && status_.ok()) {
+      status_ = errno_error(error, kind + " of " + path_);
+    }
+    return false;
+  }
+  Status status() { return std::move(status_); }
+
+ private:
+  MetadataWriter& writer_;
+  const std::string& path_;
+  Status status_;
+};
+
 }  // namespace
 
 std::vector<std::string> RefusedMetadata::report() const {
@@ -162,97 +184,100 @@ bool MetadataWriter::refused(int error, const std::string& kind, const std::stri
 }
 
 Status MetadataWriter::apply(int fd, const vault::Entry& entry,
-                             const std::vector<vault::Xattr>& xattrs, bool fresh,
+                             const std::vector<vault::Xattr>* xattrs, bool clean,
                              const std::string& path) {
   struct stat st {};
   if (::fstat(fd, &st) != 0) return errno_error(path);
+  FirstFailure failure(*this, path);
   uint32_t flags_now = 0;
-  if (!fresh) {
+  if (!clean) {
     flags_now = read_attributes(fd);
     if ((flags_now & kProtectingFlags) != 0) {
       flags_now &= ~kProtectingFlags;
-      if (!set_attributes(fd, flags_now) && !refused(errno, "protecting flags", path)) {
-        return errno_error(path);
-      }
+      failure.unless(set_attributes(fd, flags_now), "protecting flags");
     }
   }
   const uint32_t uid = owners_.uid(entry);
   const uint32_t gid = owners_.gid(entry);
-  bool owner_set = true;
-  if ((st.st_uid != uid || st.st_gid != gid) && ::fchown(fd, uid, gid) != 0) {
-    if (!refused(errno, "owner", path)) return errno_error("owner of " + path);
-    owner_set = false;
-  }
+  const bool other_owner = st.st_uid != uid || st.st_gid != gid;
+  const bool owner_set = !other_owner || failure.unless(::fchown(fd, uid, gid) == 0, "owner");
   // Set-id bits are worth nothing, or too much, on a file of another owner.
   const uint32_t mode = owner_set ? entry.mode : entry.mode & 01777;
-  if (((st.st_mode & 07777) != mode || !fresh || st.st_uid != uid || st.st_gid != gid) &&
-      ::fchmod(fd, mode) != 0 && !refused(errno, "mode", path)) {
-    return errno_error("mode of " + path);
+  if ((st.st_mode & 07777) != mode || !clean || other_owner) {
+    failure.unless(::fchmod(fd, mode) == 0, "mode");
   }
-  if (!fresh) {
+  if (!clean && xattrs != nullptr) {
     remove_other_xattrs(
-        xattrs, [&] { return read_xattrs(fd); },
+        *xattrs, [&] { return read_xattrs(fd); },
         [&](const std::string& name) {
-          if (::fremovexattr(fd, name.c_str()) != 0) refused(errno, xattr_kind(name), path);
+          failure.unless(::fremovexattr(fd, name.c_str()) == 0, xattr_kind(name));
         });
   }
-  for (const vault::Xattr& x : xattrs) {
-    if (::fsetxattr(fd, x.name.c_str(), x.value.data(), x.value.size(), 0) != 0 &&
-        !refused(xattr_error(errno), xattr_kind(x.name), path)) {
-      return errno_error("extended attribute " + x.name + " of " + path);
+  const auto set_xattr = [&](const vault::Xattr& x) {
+    if (::fsetxattr(fd, x.name.c_str(), x.value.data(), x.value.size(), 0) == 0) return true;
+    if (errno != EACCES || (mode & S_IWUSR) != 0) {
+      errno = xattr_error(errno);
+      return false;
     }
+    // An ordinary user's own file that is not to be written to.
+    const bool lifted = ::fchmod(fd, mode | S_IWUSR) == 0;
+    const bool set =
+        lifted && ::fsetxattr(fd, x.name.c_str(), x.value.data(), x.value.size(), 0) == 0;
+    const int error = xattr_error(errno);
+    if (lifted) failure.unless(::fchmod(fd, mode) == 0, "mode");
+    errno = error;
+    return set;
+  };
+  if (xattrs != nullptr) {
+    for (const vault::Xattr& x : *xattrs) failure.unless(set_xattr(x), xattr_kind(x.name));
   }
   timespec times[2];
   times_of(entry, times);
-  if (::futimens(fd, times) != 0 && !refused(errno, "time", path)) {
-    return errno_error("time of " + path);
+  failure.unless(::futimens(fd, times) == 0, "time");
+  if (entry.attributes != flags_now) {
+    failure.unless(set_attributes(fd, entry.attributes), "inode flags");
   }
-  if (entry.attributes != flags_now && !set_attributes(fd, entry.attributes) &&
-      !refused(errno, "inode flags", path)) {
-    return errno_error("inode flags of " + path);
-  }
-  return {};
+  return failure.status();
 }
 
 Status MetadataWriter::apply_at(int directory_fd, const std::string& name,
-                                const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs,
-                                bool fresh, const std::string& path) {
+                                const vault::Entry& entry, const std::vector<vault::Xattr>* xattrs,
+                                bool clean, const std::string& path) {
   struct stat st {};
   if (::fstatat(directory_fd, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
     return errno_error(path);
+  FirstFailure failure(*this, path);
   const uint32_t uid = owners_.uid(entry);
   const uint32_t gid = owners_.gid(entry);
-  if ((st.st_uid != uid || st.st_gid != gid) &&
-      ::fchownat(directory_fd, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) != 0 &&
-      !refused(errno, "owner", path)) {
-    return errno_error("owner of " + path);
+  if (st.st_uid != uid || st.st_gid != gid) {
+    failure.unless(::fchownat(directory_fd, name.c_str(), uid, gid, AT_SYMLINK_NOFOLLOW) == 0,
+                   "owner");
   }
   // Linux gives links no mode of their own.
-  if (entry.type != vault::EntryType::symlink &&
-      ::fchmodat(directory_fd, name.c_str(), entry.mode, 0) != 0 && !refused(errno, "mode", path)) {
-    return errno_error("mode of " + path);
+  if (entry.type != vault::EntryType::symlink) {
+    failure.unless(::fchmodat(directory_fd, name.c_str(), entry.mode, AT_SYMLINK_NOFOLLOW) == 0,
+                   "mode");
   }
   const std::string proc = "/proc/self/fd/" + std::to_string(directory_fd) + "/" + name;
-  if (!fresh) {
+  if (!clean && xattrs != nullptr) {
     remove_other_xattrs(
-        xattrs, [&] { return read_xattrs(proc); },
+        *xattrs, [&] { return read_xattrs(proc); },
         [&](const std::string& x) {
-          if (::lremovexattr(proc.c_str(), x.c_str()) != 0) refused(errno, xattr_kind(x), path);
+          failure.unless(::lremovexattr(proc.c_str(), x.c_str()) == 0, xattr_kind(x));
         });
   }
-  for (const vault::Xattr& x : xattrs) {
-    if (::lsetxattr(proc.c_str(), x.name.c_str(), x.value.data(), x.value.size(), 0) != 0 &&
-        !refused(xattr_error(errno), xattr_kind(x.name), path)) {
-      return errno_error("extended attribute " + x.name + " of " + path);
+  if (xattrs != nullptr) {
+    for (const vault::Xattr& x : *xattrs) {
+      const bool set =
+          ::lsetxattr(proc.c_str(), x.name.c_str(), x.value.data(), x.value.size(), 0) == 0;
+      if (!set) errno = xattr_error(errno);
+      failure.unless(set, xattr_kind(x.name));
     }
   }
   timespec times[2];
   times_of(entry, times);
-  if (::utimensat(directory_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) != 0 &&
-      !refused(errno, "time", path)) {
-    return errno_error("time of " + path);
-  }
-  return {};
+  failure.unless(::utimensat(directory_fd, name.c_str(), times, AT_SYMLINK_NOFOLLOW) == 0, "time");
+  return failure.status();
 }
 
 }  // namespace holdfast::backup_agent

@@ -80,13 +80,14 @@ class MetadataWriter {
   // What to make a file with: at once the mode that it is to have where that lets nobody in who
   // does not belong there, which saves setting it later.
   uint32_t mode_to_create(const vault::Entry& entry);
-  // An open file or directory. `fresh` objects were just made: they have no attributes to remove.
-  // `path` is for messages. Errors: the system's.
-  Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>& xattrs,
-               bool fresh, const std::string& path);
+  // An open file or directory. Without `xattrs` those that it has stay. A `clean` object was just
+  // made and inherited nothing: it has no attributes to remove. `path` is for messages. Errors: the
+  // system's; what did not fail has been applied all the same.
+  Status apply(int fd, const vault::Entry& entry, const std::vector<vault::Xattr>* xattrs,
+               bool clean, const std::string& path);
   // An object that cannot be opened (link, device, FIFO, socket), by name.
   Status apply_at(int directory_fd, const std::string& name, const vault::Entry& entry,
-                  const std::vector<vault::Xattr>& xattrs, bool fresh, const std::string& path);
+                  const std::vector<vault::Xattr>* xattrs, bool clean, const std::string& path);
 
   // Counts `error` among what this process may not do. False if it is something else.
   bool refused(int error, const std::string& kind, const std::string& path);

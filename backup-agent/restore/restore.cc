@@ -3,21 +3,11 @@
 #include <algorithm>
 #include <thread>
 
-#include <sys/resource.h>
-
 #include "backup-agent/restore/restore_planner.h"
 #include "vault/errc.h"
 
 namespace holdfast::backup_agent {
 namespace {
-
-void raise_open_file_limit() {
-  rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-    limit.rlim_cur = std::min<rlim_t>(limit.rlim_max, 65536);
-    ::setrlimit(RLIMIT_NOFILE, &limit);
-  }
-}
 
 // Opens the target, making it if need be. Null in a dry run if it does not exist.
 Result<DirectoryHandle::Ptr> open_target(const RestoreOptions& options, bool& fresh) {
@@ -51,7 +41,6 @@ Result<Filter> restore_filter(const RestoreOptions& options) {
 Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::RecoveryPoint& point,
                                   const RestoreOptions& options, RestoreProgress& progress,
                                   const RestoreVisit& visit, std::stop_token stop) {
-  raise_open_file_limit();
   TRY(vault::DomainReader * domain, vault.domain(point.manifest.domain));
   if (point.manifest.roots.empty()) {
     return Error{vault::Errc::damaged, "recovery point " + point.id() + " without a map"};
@@ -66,7 +55,11 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
 
   RefusedMetadata refused;
   MetadataWriter metadata(options.metadata, refused);
-  RestoreContext context{*domain, options, progress, metadata, visit, {}, {}, {}, {}};
+  RestoreContext context{*domain, options, progress, metadata, visit, {}, {}, {}, {}, {}};
+  if (target) {
+    TRY(const auto fd, target->fd());
+    context.file_systems.add(fd->get());
+  }
   const std::stop_callback on_stop(stop, [&] { context.fail(Error{Errc::interrupted, ""}); });
 
   async::BoundedQueue<std::unique_ptr<Window>> windows(1);
@@ -80,6 +73,16 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
   windows.close();
   worker.join();
   planner.make_links();
+  if (!options.dry_run) {
+    if (const Status synced = context.file_systems.sync(); !synced.ok()) {
+      // Even what an interrupted run has made may not be what it says.
+      context.fatal.reset();
+      context.fail(Error(synced.error())
+                       .in("what was written to " + options.target +
+                           " could not all be stored; look at the disk, then "
+                           "restore again with --overwrite always"));
+    }
+  }
 
   const std::lock_guard lock(context.mutex);
   if (context.fatal) return *context.fatal;

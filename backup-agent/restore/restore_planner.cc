@@ -371,8 +371,12 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
     TRY(const auto fd, parent.directory->handle()->fd());
     const vault::Entry& entry = e.entry;
     if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
-    TRY(const auto xattrs, context_.domain.xattrs(entry));
-    return context_.metadata.apply_at(fd->get(), name, entry, xattrs, !same, path);
+    const auto xattrs = context_.domain.xattrs(entry);
+    const bool clean = !same && !parent.directory->gives_acls();
+    TRYV(context_.metadata.apply_at(fd->get(), name, entry, xattrs.ok() ? &*xattrs : nullptr, clean,
+                                    path));
+    if (!xattrs.ok()) return Error(xattrs.error()).in("extended attributes");
+    return {};
   };
   if (const Status made = make(); !made.ok()) {
     const bool is_device = e.entry.type == vault::EntryType::char_device ||

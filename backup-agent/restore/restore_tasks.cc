@@ -7,6 +7,7 @@
 
 #include <linux/falloc.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "backup-agent/scan/metadata.h"
 #include "base/crypto/hash.h"
@@ -62,6 +63,14 @@ void RestoreContext::failed(const std::string& path, const Error& error) {
   }
 }
 
+Status RestoreContext::apply_metadata(int fd, const vault::Entry& entry, bool clean,
+                                      const std::string& path) {
+  const auto xattrs = domain.xattrs(entry);
+  const Status applied = metadata.apply(fd, entry, xattrs.ok() ? &*xattrs : nullptr, clean, path);
+  if (!xattrs.ok()) return Error(xattrs.error()).in("extended attributes");
+  return applied;
+}
+
 DirectoryTask::DirectoryTask(RestoreContext& context, Ptr parent, std::string name,
                              std::optional<vault::Entry> entry, DirectoryHandle::Ptr handle,
                              bool fresh)
@@ -112,6 +121,10 @@ bool DirectoryTask::ensure() {
     }
     if (!opened.ok()) return std::move(opened).error();
     handle_ = std::move(*opened);
+    if (!fresh_) {
+      TRY(const auto opened_fd, handle_->fd());
+      context_.file_systems.add(opened_fd->get());
+    }
     return {};
   };
   if (!parent_->ensure()) {
@@ -135,6 +148,14 @@ void DirectoryTask::lift_protection() {
   }
 }
 
+bool DirectoryTask::gives_acls() {
+  std::call_once(asked_for_acls_, [&] {
+    const auto fd = handle_->fd();
+    gives_acls_ = fd.ok() && ::fgetxattr((*fd)->get(), "system.posix_acl_default", nullptr, 0) > 0;
+  });
+  return gives_acls_;
+}
+
 void DirectoryTask::open_existing() {
   if (!parent_ || !parent_->handle()) return;
   auto opened = parent_->handle()->open_child(name_);
@@ -151,9 +172,8 @@ void DirectoryTask::finish() {
   lifted_.reset();  // what it had before, unless its metadata are put right now
   if (!handle_ || !entry_ || context_.stopped || context_.options.dry_run) return;
   const auto apply = [&]() -> Status {
-    TRY(const auto xattrs, context_.domain.xattrs(*entry_));
     TRY(const auto fd, handle_->fd());
-    return context_.metadata.apply(fd->get(), *entry_, xattrs, fresh_, path());
+    return context_.apply_metadata(fd->get(), *entry_, fresh_ && !gives_acls(), path());
   };
   if (const Status applied = apply(); !applied.ok()) context_.failed(path(), applied.error());
   const std::lock_guard lock(context_.mutex);
@@ -308,7 +328,6 @@ void FileTask::release() {
   directory_->release();
 }
 
-// Metadata, and for delta the size.
 Status FileTask::finish_content(int fd) {
   if (mode_ == Mode::patch) {
     struct stat st {};
@@ -318,8 +337,7 @@ Status FileTask::finish_content(int fd) {
       changed_ = true;
     }
   }
-  TRY(const auto xattrs, context_.domain.xattrs(entry_));
-  return context_.metadata.apply(fd, entry_, xattrs, made_, path());
+  return {};
 }
 
 Status FileTask::put_in_place() {
@@ -349,6 +367,10 @@ void FileTask::finish() {
     const auto complete = [&]() -> Status {
       TRY(const int fd, open());
       TRYV(finish_content(fd));
+      // Its content is right: it is kept, whatever becomes of its metadata.
+      const bool clean = made_ && !directory_->gives_acls();
+      const Status applied = context_.apply_metadata(fd, entry_, clean, path());
+      if (!applied.ok()) context_.failed(path(), applied.error());
       if (lifted_) lifted_->forget();
       return put_in_place();
     };

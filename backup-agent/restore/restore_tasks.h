@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "backup-agent/restore/restore.h"
+#include "backup-agent/restore/written_file_systems.h"
 #include "backup-agent/scan/directory.h"
 
 namespace holdfast::backup_agent {
@@ -23,11 +24,16 @@ struct RestoreContext {
   RestoreReport report;        // guarded
   std::optional<Error> fatal;  // guarded
   std::atomic<bool> stopped{false};
+  WrittenFileSystems file_systems;  // the planner's thread only
 
   void problem(const std::string& path, const std::string& reason);
   // A full or read-only disk ends the restore; anything else is this object's problem.
   void failed(const std::string& path, const Error& error);
   void fail(const Error& error);
+
+  // As MetadataWriter::apply, with the attributes that the point has. If those cannot be read the
+  // rest is applied.
+  Status apply_metadata(int fd, const vault::Entry& entry, bool clean, const std::string& path);
 };
 
 // A directory: made when first needed, given its metadata when everything in it is done. Whoever
@@ -44,6 +50,8 @@ class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
   bool ensure();
   // Opens it if it is there, for a dry run.
   void open_existing();
+  // Whether what is made in it inherits an ACL. Until its own metadata are set: any thread.
+  bool gives_acls();
   bool is_fresh() const { return fresh_; }
   const DirectoryHandle::Ptr& handle() const { return handle_; }
   std::string path() const;
@@ -63,6 +71,8 @@ class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
   bool fresh_ = false;
   bool failed_ = false;
   std::unique_ptr<ProtectionLifted> lifted_;  // while something is done in it
+  std::once_flag asked_for_acls_;
+  bool gives_acls_ = false;
   std::atomic<int> holders_{1};
 };
 

@@ -33,8 +33,11 @@ std::string progress_text(const RestoreProgress& p) {
 int print_report(const RestoreReport& r, const RestoreArguments& a, const std::string& id,
                  double seconds, Output& out) {
   out.warn_problems(r.problems, r.problem_count);
-  // Told once, and no reason for alarm where an ordinary user restores.
-  for (const std::string& line : r.refused) out.line("could not set " + printable(line));
+  // Told once. No reason for alarm where an ordinary user restores.
+  for (const std::string& line : r.refused) {
+    const std::string text = "could not set " + line;
+    ::geteuid() == 0 ? out.warn(text) : out.line(printable(text));
+  }
   const std::string would = a.options.dry_run ? "would be " : "";
   out.line(would + "restored " + format_count(r.files_written) + " files, " +
            format_count(r.files_patched) + " patched, " + format_count(r.files_unchanged) +
@@ -180,7 +183,8 @@ void add_restore_command(Commands& commands) {
   cmd->add_flag("--delete", o.delete_extra,
                 "In directories that are restored, remove what the point does not have; what "
                 "--exclude matches is kept");
-  cmd->add_flag("--verify", o.verify, "Read everything back and compare it with the point");
+  cmd->add_flag("--verify", o.verify,
+                "Read everything back from the disk and compare it with the point");
   cmd->add_flag("--owners-by-name", o.metadata.owners_by_name,
                 "Use this machine's numbers for the owners' names instead of the stored numbers");
   cmd->add_flag("--dry-run,-n", o.dry_run, "Only say what would be done");
