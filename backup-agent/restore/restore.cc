@@ -56,7 +56,7 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
   RefusedMetadata refused;
   MetadataWriter metadata(options.metadata, refused);
   RestoreContext context{*domain, options, progress, metadata, visit, {}, {}, {}, {}, {}};
-  if (target) {
+  if (target && !options.dry_run) {
     TRY(const auto fd, target->fd());
     context.file_systems.add(fd->get());
   }
@@ -73,14 +73,12 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
   windows.close();
   worker.join();
   planner.make_links();
-  if (!options.dry_run) {
+  if (!options.dry_run && !context.stopped) {
     if (const Status synced = context.file_systems.sync(); !synced.ok()) {
-      // Even what an interrupted run has made may not be what it says.
-      context.fatal.reset();
       context.fail(Error(synced.error())
                        .in("what was written to " + options.target +
-                           " could not all be stored; look at the disk, then "
-                           "restore again with --overwrite always"));
+                           " could not all be stored; look at the disk, then restore again with "
+                           "--overwrite always"));
     }
   }
 

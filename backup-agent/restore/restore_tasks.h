@@ -24,7 +24,7 @@ struct RestoreContext {
   RestoreReport report;        // guarded
   std::optional<Error> fatal;  // guarded
   std::atomic<bool> stopped{false};
-  WrittenFileSystems file_systems;  // the planner's thread only
+  WrittenFileSystems file_systems;
 
   void problem(const std::string& path, const std::string& reason);
   // A full or read-only disk ends the restore; anything else is this object's problem.
