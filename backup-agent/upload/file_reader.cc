@@ -74,6 +74,13 @@ void FileReader::unreadable(const FileJobPtr& job, int error, std::string_view w
   job->drop();
 }
 
+// Something of the object is missing from its entry: the next backup looks again.
+void FileReader::incomplete(const FileJobPtr& job, std::string_view what,
+                            const std::string& reason) {
+  shared_.state.problem(job->source().key, std::string(what) + ": " + reason);
+  job->pending().stat.trusted = false;
+}
+
 void FileReader::read_file(const FileJobPtr& job) {
   const ScannedEntry& source = job->source();
   const auto directory = source.parent->fd();
@@ -114,8 +121,7 @@ bool FileReader::read_metadata(const FileJobPtr& job, int fd) {
   if (xattrs.ok()) {
     store_xattrs(entry, std::move(*xattrs));
   } else {
-    shared_.state.problem(job->source().key,
-                          "cannot read extended attributes: " + xattrs.error().message());
+    incomplete(job, "cannot read extended attributes", xattrs.error().message());
   }
   return true;
 }
@@ -143,10 +149,17 @@ void FileReader::read_other(const FileJobPtr& job) {
   pending.entry.has_links = has_links;
   fill_entry(source.stat, owners_, pending.entry);
   if (source.directory) {
+    // Whatever happens, the entry stays: without it nothing below could be restored.
     const auto fd = source.directory->fd();
-    if (!fd.ok()) return unreadable(job, fd.error().code.value(), "cannot open");
-    read_metadata(job, (*fd)->get());
-  } else if (source.parent && !source.stat.is_directory()) {
+    if (fd.ok()) {
+      read_metadata(job, (*fd)->get());
+    } else {
+      incomplete(job, "cannot open it again for its extended attributes and flags",
+                 fd.error().code.message());
+    }
+  } else if (source.stat.is_directory()) {
+    pending.stat.trusted = false;  // once it can be opened there may be more to say of it
+  } else if (source.parent) {
     const auto fd = source.parent->fd();
     if (!fd.ok()) return unreadable(job, fd.error().code.value(), "cannot open");
     if (pending.entry.type == vault::EntryType::symlink) {

@@ -2,6 +2,8 @@
 // two reads, behind the last. What cannot be had as it was is named and marks the point incomplete;
 // what was not touched is right; nothing hangs.
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <unistd.h>
 
@@ -210,6 +212,43 @@ TEST_F(ChangingFiles, ADirectoryThatVanishesIsLeftOut) {
   ASSIGN(const BackupResult result, backup("openat", 0, [&] { testing::remove_all(file); }));
   EXPECT_EQ(result.problem_count, 0u);
   expect_others_are_right();
+}
+
+// The first file is held until more directories were opened than stay open, so that the others are
+// opened a second time when they are read.
+TEST_F(ChangingFiles, ADirectoryThatCannotBeOpenedAgainStaysWithWhatIsBelow) {
+  constexpr int kDirectories = 300;
+  const auto name = [](int i) { return "m/" + std::to_string(100 + i); };
+  for (int i = 0; i < kDirectories; ++i) write_file(agent.source(name(i) + "/x"), "below");
+  const std::string victim = agent.source(name(0));
+  const std::string last = agent.source(name(kDirectories - 1));
+  for (const int error : {EMFILE, EACCES, ESTALE, ENOENT}) {
+    testing::remove_all(agent.cache());
+    testing::remove_all(agent.target());
+    std::atomic<int> opened = 0;
+    std::atomic<bool> all_listed = false;
+    const auto backup = [&] {
+      const SystemCalls calls(agent.source(),
+                              [&](const std::string& call, const std::string& path) {
+                                if (call == "pread" && path == agent.source("a")) {
+                                  for (int i = 0; i < 10'000 && !all_listed; ++i) ::usleep(1000);
+                                }
+                                if (call != "openat") return 0;
+                                if (path == last) all_listed = true;
+                                return path == victim && ++opened == 2 ? error : 0;
+                              });
+      return agent.backup();
+    };
+    ASSIGN(const BackupResult result, backup());
+    EXPECT_GE(opened, 2) << "it stayed open";
+    ASSERT_EQ(result.problems.size(), 1u);
+    EXPECT_EQ(result.problems[0].path, victim);
+    EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("cannot open it again"));
+    ASSIGN(const RestoreReport report, agent.restore());
+    EXPECT_EQ(report.problem_count, 0u);
+    EXPECT_EQ(testing::describe_tree(agent.source()), testing::describe_tree(agent.target()));
+  }
+  expect_next_backup_right();
 }
 
 TEST_F(ChangingFiles, AHardLinkWhoseFirstNameVanishesIsNotLostSilently) {
