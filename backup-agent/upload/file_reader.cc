@@ -93,6 +93,7 @@ void FileReader::read_file(const FileJobPtr& job) {
     const auto st = stat_at(fd.get(), "");
     if (!st.ok()) return unreadable(job, st.error().code.value(), "cannot stat");
     if (!st->is_regular()) return unreadable(job, EINVAL, "changed its type during the backup");
+    if (is_replaced_link(job, *st)) return;
     PendingEntry& pending = job->pending();
     const bool has_links = pending.entry.has_links;
     pending.entry = {};
@@ -111,6 +112,17 @@ void FileReader::read_file(const FileJobPtr& job) {
     const Outcome outcome = read_small(job, fd.get(), *st, attempt == kSmallAttempts);
     if (outcome != Outcome::changed) return;
   }
+}
+
+// Whether `now`, found under the first name of a linked object, is something else, which the other
+// names must not get; the job is dropped then.
+bool FileReader::is_replaced_link(const FileJobPtr& job, const FileStat& now) {
+  const FileStat& seen = job->source().stat;
+  if (job->pending().link_group == 0) return false;
+  if (now.device == seen.device && now.inode == seen.inode) return false;
+  shared_.state.problem(job->source().key, "was replaced during the backup");
+  job->drop();
+  return true;
 }
 
 // Extended attributes and flags. False if the job was dropped.
@@ -167,6 +179,9 @@ void FileReader::read_other(const FileJobPtr& job) {
       if (!target.ok()) return unreadable(job, target.error().code.value(), "cannot read link");
       pending.entry.symlink_target = std::move(*target);
     }
+    const auto st = stat_at((*fd)->get(), source.name.c_str());
+    if (!st.ok()) return unreadable(job, st.error().code.value(), "cannot stat");
+    if (is_replaced_link(job, *st)) return;
     auto xattrs = read_xattrs_at((*fd)->get(), source.name);
     if (xattrs.ok()) store_xattrs(pending.entry, std::move(*xattrs));
   }

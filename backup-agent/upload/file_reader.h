@@ -57,6 +57,7 @@ class FileReader {
   bool cut_stream(const FileJobPtr& job, const Read& read_some, Position& here);
   ssize_t read_some_at(int fd, uint8_t* to, size_t bytes, uint64_t offset);
   void changed_while_read(const FileJobPtr& job);
+  bool is_replaced_link(const FileJobPtr& job, const FileStat& now);
   void incomplete(const FileJobPtr& job, std::string_view what, const std::string& reason);
   void unreadable(const FileJobPtr& job, int error, std::string_view what);
 

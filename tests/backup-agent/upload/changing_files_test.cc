@@ -264,5 +264,46 @@ TEST_F(ChangingFiles, AHardLinkWhoseFirstNameVanishesIsNotLostSilently) {
   expect_next_backup_right();
 }
 
+TEST_F(ChangingFiles, AHardLinkWhoseFirstNameIsReplacedDoesNotGetTheOtherContent) {
+  struct Case {
+    std::string call;
+    std::function<void(const std::string& path, const std::string& text)> make;
+  };
+  const std::vector<Case> cases{
+      {"openat", [](const auto& path, const auto& text) { write_file(path, text); }},
+      {"readlinkat", [](const auto& path, const auto& text) { testing::make_symlink(text, path); }},
+  };
+  for (const Case& c : cases) {
+    testing::remove_all(agent.cache());
+    for (const std::string& path : {file, agent.source("y")}) testing::remove_all(path);
+    c.make(file, "linked");
+    testing::make_hard_link(file, agent.source("y"));
+    c.make(agent.path("other"), "of the other");
+    ASSIGN(const BackupResult result,
+           backup(c.call, 0, [&] { std::filesystem::rename(agent.path("other"), file); }));
+    ASSERT_EQ(result.problems.size(), 2u) << c.call;
+    EXPECT_EQ(result.problems[0].path, file);
+    EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("was replaced"));
+    EXPECT_EQ(result.problems[1].path, agent.source("y"));
+    expect_others_are_right();
+    EXPECT_FALSE(std::filesystem::is_symlink(agent.target("y")));
+    EXPECT_FALSE(std::filesystem::exists(agent.target("y")));
+    expect_next_backup_right();
+  }
+}
+
+TEST_F(ChangingFiles, AFileWithOneNameThatIsReplacedIsTakenAsTheNewOne) {
+  write_file(file, "old");
+  write_file(agent.path("other"), "new and longer");
+  testing::set_mtime(agent.path("other"), 1'000'000'000);
+  ASSIGN(const BackupResult result,
+         backup("openat", 0, [&] { std::filesystem::rename(agent.path("other"), file); }));
+  EXPECT_EQ(result.problem_count, 0u);
+  expect_others_are_right();
+  EXPECT_EQ(testing::describe_tree(agent.target("m"), {.directory_times = false}),
+            testing::describe_tree(agent.source("m"), {.directory_times = false}));
+  expect_next_backup_right();
+}
+
 }  // namespace
 }  // namespace holdfast::backup_agent
