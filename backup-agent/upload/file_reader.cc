@@ -254,30 +254,36 @@ FileReader::Outcome FileReader::read_large(const FileJobPtr& job, int fd, const 
 
 // What an interrupted backup stored of this very state of the file is not read again. Where packs
 // between did not get there, just their part is read; as chunking resumes at any boundary, it gives
-// the same chunks. False on cancellation or error.
+// the same chunks. Such a part is handed over at once, or all that is known behind it would wait
+// for it in memory. False on cancellation or error.
 bool FileReader::take_over_parts(const FileJobPtr& job, int fd, const FileStat& st,
                                  Position& here) {
-  const std::vector<vault::Extent> parts = shared_.cache.parts_of(job->source().key, st);
+  std::vector<CachedPart> parts = shared_.cache.take_parts(job->source().key, st);
   uint64_t end = 0;
-  for (const vault::Extent& x : parts) end += x.bytes;
-  job->journal_parts(st, end);
+  for (const CachedPart& part : parts) {
+    for (const vault::Extent& x : part.extents) end += x.bytes;
+  }
+  // Where another change could have the same times, a part could be of before it.
+  if (job->pending().stat.trusted) job->journal_parts(st, end);
   uint64_t lost_end = 0;
-  for (const vault::Extent& x : parts) {
-    const uint64_t begin = std::max(here.at, lost_end);
-    if (x.chunk) {
-      const auto known = shared_.state.session().is_known(*x.chunk);
-      if (!known.ok()) {
-        shared_.state.fail(known.error());
-        return false;
+  for (CachedPart& part : parts) {
+    for (const vault::Extent& x : std::exchange(part.extents, {})) {
+      const uint64_t begin = std::max(here.at, lost_end);
+      if (x.chunk) {
+        const auto known = shared_.state.session().is_known(*x.chunk);
+        if (!known.ok()) {
+          shared_.state.fail(known.error());
+          return false;
+        }
+        if (!*known) {
+          lost_end = begin + x.bytes;
+          continue;
+        }
       }
-      if (!*known) {
-        lost_end = begin + x.bytes;
-        continue;
-      }
+      if (here.at < lost_end && !(read_range(job, fd, here, lost_end) && hand_over())) return false;
+      if (here.file_ended) return true;
+      here.deliver(*job, x);
     }
-    if (here.at < lost_end && !read_range(job, fd, here, lost_end)) return false;
-    if (here.file_ended) return true;
-    here.deliver(*job, x);
   }
   return here.at >= lost_end || read_range(job, fd, here, lost_end);
 }

@@ -14,7 +14,7 @@ class FileReader {
   struct Shared {
     PipelineState& state;
     NodeStore& nodes;
-    const CacheSet& cache;
+    CacheSet& cache;
     BufferPool& buffers;
     BatchQueue& batches;
     const GearTable& gear;
