@@ -1,12 +1,9 @@
 #include "backup-agent/upload/cache_set.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <fcntl.h>
 #include <iterator>
 
-#include <sys/file.h>
-
+#include "base/io/file_lock.h"
 #include "vault/format/key_wrap.h"
 
 namespace holdfast::backup_agent {
@@ -54,14 +51,15 @@ Result<std::unique_ptr<ItemCache>> ItemCache::open(const std::string& cache_dire
       io::join_path(cache_directory, "vaults/" + owner.vault.hex() + "/" + owner.item.hex());
   TRYV(io::make_directories(fs(), path));
   const std::string lock_path = io::join_path(path, "lock");
-  io::Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return errno_error(lock_path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return errno_error(lock_path);
+  auto lock = io::lock_file(lock_path, io::IfLocked::fail);
+  if (!lock.ok()) {
+    if (lock.error().code != std::errc::resource_unavailable_try_again) {
+      return std::move(lock).error();
+    }
     return Error{std::make_error_code(std::errc::device_or_resource_busy),
                  "another backup of this item is running on this machine (" + lock_path + ")"};
   }
-  std::unique_ptr<ItemCache> cache(new ItemCache(path, owner, std::move(lock)));
+  std::unique_ptr<ItemCache> cache(new ItemCache(path, owner, std::move(*lock)));
   TRYV(cache->load());
   return cache;
 }
