@@ -103,7 +103,7 @@ void FileReader::read_file(const FileJobPtr& job) {
     pending.stat.ctime_s = st->ctime_s;
     pending.stat.ctime_ns = st->ctime_ns;
     pending.stat.trusted = times_can_be_trusted(*st, seen_ns);
-    if (!read_metadata(job, fd.get())) return;
+    read_metadata(job, fd.get());
 
     if (st->size > kWholeFileMax || is_sparse(*st)) {
       read_large(job, fd.get(), *st);
@@ -125,17 +125,15 @@ bool FileReader::is_replaced_link(const FileJobPtr& job, const FileStat& now) {
   return true;
 }
 
-// Extended attributes and flags. False if the job was dropped.
-bool FileReader::read_metadata(const FileJobPtr& job, int fd) {
-  vault::Entry& entry = job->pending().entry;
-  entry.attributes = read_attributes(fd);
-  auto xattrs = read_xattrs(fd);
-  if (xattrs.ok()) {
-    store_xattrs(entry, std::move(*xattrs));
-  } else {
-    incomplete(job, "cannot read extended attributes", xattrs.error().message());
-  }
-  return true;
+// Extended attributes and flags.
+void FileReader::read_metadata(const FileJobPtr& job, int fd) {
+  job->pending().entry.attributes = read_attributes(fd);
+  take_xattrs(job, read_xattrs(fd));
+}
+
+void FileReader::take_xattrs(const FileJobPtr& job, Result<std::vector<vault::Xattr>> xattrs) {
+  if (xattrs.ok()) return store_xattrs(job->pending().entry, std::move(*xattrs));
+  incomplete(job, "cannot read extended attributes", xattrs.error().message());
 }
 
 void FileReader::store_xattrs(vault::Entry& entry, std::vector<vault::Xattr> xattrs) {
@@ -182,8 +180,7 @@ void FileReader::read_other(const FileJobPtr& job) {
     const auto st = stat_at((*fd)->get(), source.name.c_str());
     if (!st.ok()) return unreadable(job, st.error().code.value(), "cannot stat");
     if (is_replaced_link(job, *st)) return;
-    auto xattrs = read_xattrs_at((*fd)->get(), source.name);
-    if (xattrs.ok()) store_xattrs(pending.entry, std::move(*xattrs));
+    take_xattrs(job, read_xattrs_at((*fd)->get(), source.name));
   }
   job->finish_reading(0);
 }

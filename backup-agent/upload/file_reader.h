@@ -46,7 +46,8 @@ class FileReader {
   void read_one(const FileJobPtr& job);
   void read_file(const FileJobPtr& job);
   void read_other(const FileJobPtr& job);
-  bool read_metadata(const FileJobPtr& job, int fd);
+  void read_metadata(const FileJobPtr& job, int fd);
+  void take_xattrs(const FileJobPtr& job, Result<std::vector<vault::Xattr>> xattrs);
   void store_xattrs(vault::Entry& entry, std::vector<vault::Xattr> xattrs);
   Outcome read_small(const FileJobPtr& job, int fd, const FileStat& st, bool last_attempt);
   Outcome read_large(const FileJobPtr& job, int fd, const FileStat& st);
