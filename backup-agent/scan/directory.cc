@@ -10,7 +10,7 @@
 namespace holdfast::backup_agent {
 namespace {
 
-constexpr int kOpenFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+constexpr int kReachFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
 constexpr size_t kReopenedKept = 100;
 
 }  // namespace
@@ -55,10 +55,15 @@ Status DirectoryHandle::remember_identity(int fd) {
 }
 
 Result<DirectoryHandle::Ptr> DirectoryHandle::open_root(std::shared_ptr<DirectoryPool> pool,
-                                                        const std::string& path) {
-  auto fd = std::make_shared<io::Fd>(::open(path.c_str(), kOpenFlags));
+                                                        const std::string& path, Access access) {
+  int flags = kListFlags;
+  auto fd = std::make_shared<io::Fd>(::open(path.c_str(), flags));
+  if (!*fd && errno == EACCES && access == Access::reach) {
+    flags = kReachFlags;
+    *fd = io::Fd(::open(path.c_str(), flags));
+  }
   if (!*fd) return errno_error(path);
-  Ptr handle(new DirectoryHandle(std::move(pool), nullptr, path));
+  Ptr handle(new DirectoryHandle(std::move(pool), nullptr, path, flags));
   TRYV(handle->remember_identity(fd->get()));
   handle->fd_ = std::move(fd);
   handle->pool_->opened(*handle);
@@ -68,9 +73,9 @@ Result<DirectoryHandle::Ptr> DirectoryHandle::open_root(std::shared_ptr<Director
 Result<DirectoryHandle::Ptr> DirectoryHandle::open_child(const std::string& name) {
   TRY(const SharedFd parent_fd, fd());
   auto child_fd =
-      std::make_shared<io::Fd>(::openat(parent_fd->get(), name.c_str(), kOpenFlags | O_NOFOLLOW));
+      std::make_shared<io::Fd>(::openat(parent_fd->get(), name.c_str(), kListFlags | O_NOFOLLOW));
   if (!*child_fd) return errno_error(io::join_path(path(), name));
-  Ptr handle(new DirectoryHandle(pool_, shared_from_this(), name));
+  Ptr handle(new DirectoryHandle(pool_, shared_from_this(), name, kListFlags));
   TRYV(handle->remember_identity(child_fd->get()));
   handle->fd_ = std::move(child_fd);
   handle->pool_->opened(*handle);
@@ -98,8 +103,8 @@ Result<DirectoryHandle::SharedFd> DirectoryHandle::fd() {
     DirectoryHandle& h = *chain[left];
     const bool is_root = h.parent_ == nullptr;
     auto next = std::make_shared<io::Fd>(
-        is_root ? ::open(h.name_.c_str(), kOpenFlags)
-                : ::openat(at->get(), h.name_.c_str(), kOpenFlags | O_NOFOLLOW));
+        is_root ? ::open(h.name_.c_str(), h.open_flags_)
+                : ::openat(at->get(), h.name_.c_str(), h.open_flags_ | O_NOFOLLOW));
     if (!*next) return errno_error(h.path());
     struct stat st {};
     if (::fstat(next->get(), &st) != 0) return errno_error(h.path());

@@ -8,6 +8,7 @@
 // Thread safety: handles may be shared and opened by any number of threads.
 #pragma once
 
+#include <fcntl.h>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -42,8 +43,12 @@ class DirectoryHandle : public std::enable_shared_from_this<DirectoryHandle> {
   using Ptr = std::shared_ptr<DirectoryHandle>;
   using SharedFd = std::shared_ptr<io::Fd>;
 
-  // A directory by path, following links in it. `flags` are added to O_DIRECTORY | O_RDONLY.
-  static Result<Ptr> open_root(std::shared_ptr<DirectoryPool> pool, const std::string& path);
+  // What the directory is for: to be listed, or only to reach what is in it. One that may be
+  // entered but not read (mode 0711) can do only the latter.
+  enum class Access { list, reach };
+  // A directory by path, following links in it.
+  static Result<Ptr> open_root(std::shared_ptr<DirectoryPool> pool, const std::string& path,
+                               Access access = Access::list);
   // A child. Does not follow a link. Errors: the system's; std::errc::not_a_directory also for a
   // link.
   Result<Ptr> open_child(const std::string& name);
@@ -54,18 +59,27 @@ class DirectoryHandle : public std::enable_shared_from_this<DirectoryHandle> {
   // or another took its place.
   Result<SharedFd> fd();
 
+  // Whether the descriptor gives its names, attributes and flags; always so for Access::list.
+  bool is_readable() const { return open_flags_ == kListFlags; }
+
   // For messages: the path from the root, which may be long.
   std::string path() const;
 
  private:
-  DirectoryHandle(std::shared_ptr<DirectoryPool> pool, Ptr parent, std::string name)
-      : pool_(std::move(pool)), parent_(std::move(parent)), name_(std::move(name)) {}
+  static constexpr int kListFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+
+  DirectoryHandle(std::shared_ptr<DirectoryPool> pool, Ptr parent, std::string name, int open_flags)
+      : pool_(std::move(pool)),
+        parent_(std::move(parent)),
+        name_(std::move(name)),
+        open_flags_(open_flags) {}
   Status remember_identity(int fd);
 
   friend class DirectoryPool;
   const std::shared_ptr<DirectoryPool> pool_;
   const Ptr parent_;        // null for a root
   const std::string name_;  // or the root's path
+  const int open_flags_;
   dev_t device_ = 0;
   ino_t inode_ = 0;
   std::mutex mutex_;

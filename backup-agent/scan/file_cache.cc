@@ -153,10 +153,10 @@ Status CacheWriter::finish() {
 }
 
 std::unique_ptr<CacheReader> CacheReader::open(io::FileSystem& fs, const std::string& path,
-                                               const CacheOwner& owner) {
+                                               const CacheOwner& owner, Parts parts) {
   auto file = fs.open(path);
   if (!file.ok()) return nullptr;
-  std::unique_ptr<CacheReader> reader(new CacheReader(std::move(*file)));
+  std::unique_ptr<CacheReader> reader(new CacheReader(std::move(*file), parts));
   if (!reader->read_header(owner)) return nullptr;
   return reader;
 }
@@ -229,7 +229,7 @@ void CacheReader::read_to_next_leaf() {
         }
         break;
       case kPart:
-        take_part(payload);
+        if (keeps_parts_) take_part(payload);
         break;
       case kPack: {
         wire::Decoder in(payload, "cache pack");

@@ -13,6 +13,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/unordered/unordered_flat_set.hpp>
@@ -94,9 +95,11 @@ struct CachedPart {
 
 class CacheReader {
  public:
+  // Whether parts of large files are gathered: a few dozen bytes for each of their chunks.
+  enum class Parts { skip, keep };
   // Nothing if there is no such file, it belongs to something else, or its beginning is damaged.
   static std::unique_ptr<CacheReader> open(io::FileSystem& fs, const std::string& path,
-                                           const CacheOwner& owner);
+                                           const CacheOwner& owner, Parts parts = Parts::skip);
 
   const vault::SessionId& session() const { return session_; }
   // The entry with this key, or null. Keys must be asked for in rising order. Damage ends the
@@ -109,11 +112,12 @@ class CacheReader {
   // Reads to the end, for has_node.
   void drain();
   // Parts and packs met so far; complete after drain().
-  const std::vector<CachedPart>& parts() const { return parts_; }
+  std::vector<CachedPart> take_parts() { return std::exchange(parts_, {}); }
   const std::vector<vault::PackId>& packs() const { return packs_; }
 
  private:
-  explicit CacheReader(std::unique_ptr<io::ReadableFile> file) : file_(std::move(file)) {}
+  CacheReader(std::unique_ptr<io::ReadableFile> file, Parts parts)
+      : file_(std::move(file)), keeps_parts_(parts == Parts::keep) {}
   bool read_header(const CacheOwner& owner);
   bool next_record(uint8_t& type, Bytes& payload);
   bool fill(size_t bytes);
@@ -123,6 +127,7 @@ class CacheReader {
   void take_part(ByteView payload);
 
   std::unique_ptr<io::ReadableFile> file_;
+  const bool keeps_parts_;
   crypto::SipKey key_{};
   vault::SessionId session_;
   Bytes buffer_;

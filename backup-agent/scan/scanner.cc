@@ -75,17 +75,24 @@ class Scanner::Walk {
       const std::string path = "/" + ancestor;
       ScannedEntry entry;
       entry.key = ancestor;
-      auto directory = DirectoryHandle::open_root(handles_, path);
-      if (!directory.ok()) {
-        visitor_.problem(ancestor, directory.error());
+      // Without an entry for it nothing below could be restored: what cannot be opened is asked by
+      // name. The last component makes stat follow a link, as opening does.
+      const auto seen = stat_at(AT_FDCWD, (path + "/.").c_str());
+      if (!seen.ok()) {
+        visitor_.problem(ancestor, seen.error());
         continue;
       }
-      TRY(const auto fd, (*directory)->fd());
-      auto st = stat_at(fd->get(), "");
-      if (!st.ok()) continue;
-      entry.stat = *st;
-      entry.directory = *directory;
-      entry.file_system = &file_systems_.identify(fd->get(), *st);
+      entry.stat = *seen;
+      const auto directory =
+          DirectoryHandle::open_root(handles_, path, DirectoryHandle::Access::reach);
+      if (!directory.ok()) {
+        visitor_.problem(ancestor, directory.error());
+      } else if ((*directory)->is_readable()) {
+        TRY(const auto fd, (*directory)->fd());
+        if (const auto st = stat_at(fd->get(), ""); st.ok()) entry.stat = *st;
+        entry.directory = *directory;
+        entry.file_system = &file_systems_.identify(fd->get(), entry.stat);
+      }
       TRYV(emit(std::move(entry), true));
     }
     return {};
@@ -98,7 +105,8 @@ class Scanner::Walk {
     if (root.key.empty()) {
       TRY(entry.stat, stat_at(AT_FDCWD, "/"));
     } else {
-      auto parent = DirectoryHandle::open_root(handles_, io::parent_path(root.path));
+      const auto parent = DirectoryHandle::open_root(handles_, io::parent_path(root.path),
+                                                     DirectoryHandle::Access::reach);
       if (!parent.ok()) {
         visitor_.problem(root.key, parent.error());
         return {};
@@ -115,7 +123,7 @@ class Scanner::Walk {
       // A directory is asked itself, when it is listed: it may be a mount point or a subvolume, and
       // `fd` is in another file system then. A file mounted on its own stays unknown.
       TRY(const FileStat above, stat_at(fd->get(), ""));
-      if (!st->is_directory() && above.device == st->device) {
+      if (!st->is_directory() && above.device == st->device && entry.parent->is_readable()) {
         entry.file_system = &file_systems_.identify(fd->get(), *st);
       }
     }

@@ -1,11 +1,9 @@
 #include "backup-agent/upload/cache_set.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <fcntl.h>
+#include <iterator>
 
-#include <sys/file.h>
-
+#include "base/io/file_lock.h"
 #include "vault/format/key_wrap.h"
 
 namespace holdfast::backup_agent {
@@ -53,14 +51,15 @@ Result<std::unique_ptr<ItemCache>> ItemCache::open(const std::string& cache_dire
       io::join_path(cache_directory, "vaults/" + owner.vault.hex() + "/" + owner.item.hex());
   TRYV(io::make_directories(fs(), path));
   const std::string lock_path = io::join_path(path, "lock");
-  io::Fd lock(::open(lock_path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
-  if (!lock) return errno_error(lock_path);
-  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno != EWOULDBLOCK) return errno_error(lock_path);
+  auto lock = io::lock_file(lock_path, io::IfLocked::fail);
+  if (!lock.ok()) {
+    if (lock.error().code != std::errc::resource_unavailable_try_again) {
+      return std::move(lock).error();
+    }
     return Error{std::make_error_code(std::errc::device_or_resource_busy),
                  "another backup of this item is running on this machine (" + lock_path + ")"};
   }
-  std::unique_ptr<ItemCache> cache(new ItemCache(path, owner, std::move(lock)));
+  std::unique_ptr<ItemCache> cache(new ItemCache(path, owner, std::move(*lock)));
   TRYV(cache->load());
   return cache;
 }
@@ -97,13 +96,14 @@ Status ItemCache::load() {
   }
   std::sort(found.rbegin(), found.rend());
   for (size_t i = 0; i < found.size(); ++i) {
-    const auto reader = i < kInterruptedMax ? open_interrupted(found[i].second) : nullptr;
+    const auto reader =
+        i < kInterruptedMax ? open_interrupted(found[i].second, CacheReader::Parts::keep) : nullptr;
     if (!reader) {
       (void)fs().remove(file("progress-", found[i].second));
       continue;
     }
     reader->drain();
-    interrupted_.push_back({{found[i].second, reader->packs()}, reader->parts()});
+    interrupted_.push_back({{found[i].second, reader->packs()}, reader->take_parts()});
   }
   return {};
 }
@@ -113,8 +113,18 @@ std::unique_ptr<CacheReader> ItemCache::open_base() const {
   return CacheReader::open(fs(), base_file_, owner_);
 }
 
-std::unique_ptr<CacheReader> ItemCache::open_interrupted(const vault::SessionId& session) const {
-  return CacheReader::open(fs(), file("progress-", session), owner_);
+std::unique_ptr<CacheReader> ItemCache::open_interrupted(const vault::SessionId& session,
+                                                         CacheReader::Parts parts) const {
+  return CacheReader::open(fs(), file("progress-", session), owner_, parts);
+}
+
+std::vector<CachedPart> ItemCache::take_parts() {
+  std::vector<CachedPart> all;
+  for (InterruptedBackup& backup : interrupted_) {
+    std::move(backup.parts.begin(), backup.parts.end(), std::back_inserter(all));
+    backup.parts = {};
+  }
+  return all;
 }
 
 Result<std::unique_ptr<CacheWriter>> ItemCache::start(const vault::SessionId& session) const {
@@ -157,9 +167,12 @@ Status ItemCache::clear() {
   return {};
 }
 
-CacheSet::CacheSet(const ItemCache& cache) {
+CacheSet::CacheSet(ItemCache& cache) {
+  for (CachedPart& p : cache.take_parts()) {
+    auto& parts = parts_[p.key];
+    parts.push_back(std::move(p));
+  }
   for (const InterruptedBackup& backup : cache.interrupted()) {
-    for (const CachedPart& p : backup.parts) parts_[p.key].push_back(p);
     if (auto reader = cache.open_interrupted(backup.session.session)) {
       sources_.push_back({std::move(reader), false});
     }
@@ -199,19 +212,23 @@ bool CacheSet::base_has_node(const vault::ChunkId& id) {
   return false;
 }
 
-std::vector<vault::Extent> CacheSet::parts_of(std::string_view key, const FileStat& st) const {
-  std::vector<vault::Extent> extents;
-  const auto it = parts_.find(key);
-  if (it == parts_.end()) return extents;
-  uint64_t at = 0;
-  for (const CachedPart& part : it->second) {
-    if (!same_times(part.stat, st) || part.offset != at) continue;
-    for (const vault::Extent& x : part.extents) {
-      extents.push_back(x);
-      at += x.bytes;
-    }
+std::vector<CachedPart> CacheSet::take_parts(std::string_view key, const FileStat& st) {
+  std::vector<CachedPart> parts;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = parts_.find(key);
+    if (it == parts_.end()) return parts;
+    parts = std::move(it->second);
+    parts_.erase(it);
   }
-  return extents;
+  std::vector<CachedPart> chain;
+  uint64_t at = 0;
+  for (CachedPart& part : parts) {
+    if (!same_times(part.stat, st) || part.offset != at) continue;
+    for (const vault::Extent& x : part.extents) at += x.bytes;
+    chain.push_back(std::move(part));
+  }
+  return chain;
 }
 
 void CacheSet::finish() {

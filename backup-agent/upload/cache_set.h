@@ -39,9 +39,12 @@ class ItemCache {
   int64_t audit_day() const { return audit_day_; }
   // Newest first.
   const std::vector<InterruptedBackup>& interrupted() const { return interrupted_; }
+  // The parts of all of them, those of the newest first; they are gone from here then.
+  std::vector<CachedPart> take_parts();
 
   std::unique_ptr<CacheReader> open_base() const;
-  std::unique_ptr<CacheReader> open_interrupted(const vault::SessionId& session) const;
+  std::unique_ptr<CacheReader> open_interrupted(
+      const vault::SessionId& session, CacheReader::Parts parts = CacheReader::Parts::skip) const;
   Result<std::unique_ptr<CacheWriter>> start(const vault::SessionId& session) const;
   // Makes the finished progress file of `session` the cache of `point`, and removes all others.
   Status commit(const vault::SessionId& session, const vault::BasePoint& point, int64_t audit_day);
@@ -69,18 +72,21 @@ struct RememberedEntry {
   bool from_base = false;  // of the base point, not of an interrupted backup
 };
 
-// Lookups are for one thread, in rising key order; base_has_node may be called by any.
+// Lookups are for one thread, in rising key order; base_has_node and take_parts may be called by
+// any.
 class CacheSet {
  public:
-  explicit CacheSet(const ItemCache& cache);
+  // Takes the parts out of `cache`.
+  explicit CacheSet(ItemCache& cache);
 
   // The newest memory of this key whose stat agrees with what is there now, or nothing.
   // `existed` tells whether any cache knows the key.
   std::optional<RememberedEntry> find_unchanged(std::string_view key, const FileStat& st,
                                                 const std::string& identity, bool& existed);
   bool base_has_node(const vault::ChunkId& id);
-  // What is stored already of a large file that an interrupted backup was reading.
-  std::vector<vault::Extent> parts_of(std::string_view key, const FileStat& st) const;
+  // What is stored already of a large file that an interrupted backup was reading, from its
+  // beginning without a gap. To be asked once: it may be much, and is given away.
+  std::vector<CachedPart> take_parts(std::string_view key, const FileStat& st);
   // To be called when nothing more is looked up, so that the last pages are known.
   void finish();
 

@@ -74,6 +74,13 @@ void FileReader::unreadable(const FileJobPtr& job, int error, std::string_view w
   job->drop();
 }
 
+// Something of the object is missing from its entry: the next backup looks again.
+void FileReader::incomplete(const FileJobPtr& job, std::string_view what,
+                            const std::string& reason) {
+  shared_.state.problem(job->source().key, std::string(what) + ": " + reason);
+  job->pending().stat.trusted = false;
+}
+
 void FileReader::read_file(const FileJobPtr& job) {
   const ScannedEntry& source = job->source();
   const auto directory = source.parent->fd();
@@ -86,6 +93,7 @@ void FileReader::read_file(const FileJobPtr& job) {
     const auto st = stat_at(fd.get(), "");
     if (!st.ok()) return unreadable(job, st.error().code.value(), "cannot stat");
     if (!st->is_regular()) return unreadable(job, EINVAL, "changed its type during the backup");
+    if (is_replaced_link(job, *st)) return;
     PendingEntry& pending = job->pending();
     const bool has_links = pending.entry.has_links;
     pending.entry = {};
@@ -95,7 +103,7 @@ void FileReader::read_file(const FileJobPtr& job) {
     pending.stat.ctime_s = st->ctime_s;
     pending.stat.ctime_ns = st->ctime_ns;
     pending.stat.trusted = times_can_be_trusted(*st, seen_ns);
-    if (!read_metadata(job, fd.get())) return;
+    read_metadata(job, fd.get());
 
     if (st->size > kWholeFileMax || is_sparse(*st)) {
       read_large(job, fd.get(), *st);
@@ -106,18 +114,26 @@ void FileReader::read_file(const FileJobPtr& job) {
   }
 }
 
-// Extended attributes and flags. False if the job was dropped.
-bool FileReader::read_metadata(const FileJobPtr& job, int fd) {
-  vault::Entry& entry = job->pending().entry;
-  entry.attributes = read_attributes(fd);
-  auto xattrs = read_xattrs(fd);
-  if (xattrs.ok()) {
-    store_xattrs(entry, std::move(*xattrs));
-  } else {
-    shared_.state.problem(job->source().key,
-                          "cannot read extended attributes: " + xattrs.error().message());
-  }
+// Whether `now`, found under the first name of a linked object, is something else, which the other
+// names must not get; the job is dropped then.
+bool FileReader::is_replaced_link(const FileJobPtr& job, const FileStat& now) {
+  const FileStat& seen = job->source().stat;
+  if (job->pending().link_group == 0) return false;
+  if (now.device == seen.device && now.inode == seen.inode) return false;
+  shared_.state.problem(job->source().key, "was replaced during the backup");
+  job->drop();
   return true;
+}
+
+// Extended attributes and flags.
+void FileReader::read_metadata(const FileJobPtr& job, int fd) {
+  job->pending().entry.attributes = read_attributes(fd);
+  take_xattrs(job, read_xattrs(fd));
+}
+
+void FileReader::take_xattrs(const FileJobPtr& job, Result<std::vector<vault::Xattr>> xattrs) {
+  if (xattrs.ok()) return store_xattrs(job->pending().entry, std::move(*xattrs));
+  incomplete(job, "cannot read extended attributes", xattrs.error().message());
 }
 
 void FileReader::store_xattrs(vault::Entry& entry, std::vector<vault::Xattr> xattrs) {
@@ -143,10 +159,17 @@ void FileReader::read_other(const FileJobPtr& job) {
   pending.entry.has_links = has_links;
   fill_entry(source.stat, owners_, pending.entry);
   if (source.directory) {
+    // Whatever happens, the entry stays: without it nothing below could be restored.
     const auto fd = source.directory->fd();
-    if (!fd.ok()) return unreadable(job, fd.error().code.value(), "cannot open");
-    read_metadata(job, (*fd)->get());
-  } else if (source.parent && !source.stat.is_directory()) {
+    if (fd.ok()) {
+      read_metadata(job, (*fd)->get());
+    } else {
+      incomplete(job, "cannot open it again for its extended attributes and flags",
+                 fd.error().code.message());
+    }
+  } else if (source.stat.is_directory()) {
+    pending.stat.trusted = false;  // once it can be opened there may be more to say of it
+  } else if (source.parent) {
     const auto fd = source.parent->fd();
     if (!fd.ok()) return unreadable(job, fd.error().code.value(), "cannot open");
     if (pending.entry.type == vault::EntryType::symlink) {
@@ -154,8 +177,10 @@ void FileReader::read_other(const FileJobPtr& job) {
       if (!target.ok()) return unreadable(job, target.error().code.value(), "cannot read link");
       pending.entry.symlink_target = std::move(*target);
     }
-    auto xattrs = read_xattrs_at((*fd)->get(), source.name);
-    if (xattrs.ok()) store_xattrs(pending.entry, std::move(*xattrs));
+    const auto st = stat_at((*fd)->get(), source.name.c_str());
+    if (!st.ok()) return unreadable(job, st.error().code.value(), "cannot stat");
+    if (is_replaced_link(job, *st)) return;
+    take_xattrs(job, read_xattrs_at((*fd)->get(), source.name));
   }
   job->finish_reading(0);
 }
@@ -226,30 +251,36 @@ FileReader::Outcome FileReader::read_large(const FileJobPtr& job, int fd, const 
 
 // What an interrupted backup stored of this very state of the file is not read again. Where packs
 // between did not get there, just their part is read; as chunking resumes at any boundary, it gives
-// the same chunks. False on cancellation or error.
+// the same chunks. Such a part is handed over at once, or all that is known behind it would wait
+// for it in memory. False on cancellation or error.
 bool FileReader::take_over_parts(const FileJobPtr& job, int fd, const FileStat& st,
                                  Position& here) {
-  const std::vector<vault::Extent> parts = shared_.cache.parts_of(job->source().key, st);
+  std::vector<CachedPart> parts = shared_.cache.take_parts(job->source().key, st);
   uint64_t end = 0;
-  for (const vault::Extent& x : parts) end += x.bytes;
-  job->journal_parts(st, end);
+  for (const CachedPart& part : parts) {
+    for (const vault::Extent& x : part.extents) end += x.bytes;
+  }
+  // Where another change could have the same times, a part could be of before it.
+  if (job->pending().stat.trusted) job->journal_parts(st, end);
   uint64_t lost_end = 0;
-  for (const vault::Extent& x : parts) {
-    const uint64_t begin = std::max(here.at, lost_end);
-    if (x.chunk) {
-      const auto known = shared_.state.session().is_known(*x.chunk);
-      if (!known.ok()) {
-        shared_.state.fail(known.error());
-        return false;
+  for (CachedPart& part : parts) {
+    for (const vault::Extent& x : std::exchange(part.extents, {})) {
+      const uint64_t begin = std::max(here.at, lost_end);
+      if (x.chunk) {
+        const auto known = shared_.state.session().is_known(*x.chunk);
+        if (!known.ok()) {
+          shared_.state.fail(known.error());
+          return false;
+        }
+        if (!*known) {
+          lost_end = begin + x.bytes;
+          continue;
+        }
       }
-      if (!*known) {
-        lost_end = begin + x.bytes;
-        continue;
-      }
+      if (here.at < lost_end && !(read_range(job, fd, here, lost_end) && hand_over())) return false;
+      if (here.file_ended) return true;
+      here.deliver(*job, x);
     }
-    if (here.at < lost_end && !read_range(job, fd, here, lost_end)) return false;
-    if (here.file_ended) return true;
-    here.deliver(*job, x);
   }
   return here.at >= lost_end || read_range(job, fd, here, lost_end);
 }

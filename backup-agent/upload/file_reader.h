@@ -14,7 +14,7 @@ class FileReader {
   struct Shared {
     PipelineState& state;
     NodeStore& nodes;
-    const CacheSet& cache;
+    CacheSet& cache;
     BufferPool& buffers;
     BatchQueue& batches;
     const GearTable& gear;
@@ -46,7 +46,8 @@ class FileReader {
   void read_one(const FileJobPtr& job);
   void read_file(const FileJobPtr& job);
   void read_other(const FileJobPtr& job);
-  bool read_metadata(const FileJobPtr& job, int fd);
+  void read_metadata(const FileJobPtr& job, int fd);
+  void take_xattrs(const FileJobPtr& job, Result<std::vector<vault::Xattr>> xattrs);
   void store_xattrs(vault::Entry& entry, std::vector<vault::Xattr> xattrs);
   Outcome read_small(const FileJobPtr& job, int fd, const FileStat& st, bool last_attempt);
   Outcome read_large(const FileJobPtr& job, int fd, const FileStat& st);
@@ -57,6 +58,8 @@ class FileReader {
   bool cut_stream(const FileJobPtr& job, const Read& read_some, Position& here);
   ssize_t read_some_at(int fd, uint8_t* to, size_t bytes, uint64_t offset);
   void changed_while_read(const FileJobPtr& job);
+  bool is_replaced_link(const FileJobPtr& job, const FileStat& now);
+  void incomplete(const FileJobPtr& job, std::string_view what, const std::string& reason);
   void unreadable(const FileJobPtr& job, int error, std::string_view what);
 
   bool need_room(size_t bytes);

@@ -37,7 +37,10 @@ const std::string& Planner::identity_of(const ScannedEntry& entry) const {
 // Whether everything that an entry of an unconfirmed cache refers to may be referred to.
 Result<bool> Planner::content_is_known(const vault::Entry& entry) {
   vault::Session& session = shared_.state.session();
-  if (entry.extents_root) return session.is_known_deeply(*entry.extents_root);
+  if (entry.extents_root) {
+    TRY(const bool known, session.is_known_deeply(*entry.extents_root));
+    if (!known) return false;
+  }
   for (const vault::Extent& x : entry.extents) {
     if (!x.chunk) continue;
     TRY(const bool known, session.is_known(*x.chunk));

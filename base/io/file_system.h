@@ -52,7 +52,8 @@ class ReadableFile {
   // Reads up to out.size() bytes; fewer only at the end of the file.
   virtual Result<size_t> read_at(uint64_t offset, MutableByteView out) const = 0;
   // The whole file as memory that lives as long as this object, or an empty view where the
-  // implementation cannot map it. A map of a file that somebody truncates faults when touched.
+  // implementation cannot map it. A map of a file that somebody truncates faults when touched. A
+  // mapped file needs no descriptor; read_at copies from the map then.
   virtual Result<ByteView> map() = 0;
 };
 

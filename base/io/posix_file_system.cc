@@ -128,6 +128,11 @@ class PosixReadableFile final : public ReadableFile {
 
   uint64_t size_bytes() const override { return size_; }
   Result<size_t> read_at(uint64_t offset, MutableByteView out) const override {
+    if (map_ != nullptr) {
+      const size_t n = offset < size_ ? std::min<uint64_t>(out.size(), size_ - offset) : 0;
+      if (n > 0) std::memcpy(out.data(), static_cast<const uint8_t*>(map_) + offset, n);
+      return n;
+    }
     auto have = io::read_at(fd_.get(), offset, out);
     if (!have.ok()) return Error{have.error().code, "cannot read " + path_};
     return have;
@@ -137,6 +142,7 @@ class PosixReadableFile final : public ReadableFile {
       void* p = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, fd_.get(), 0);
       if (p == MAP_FAILED) return errno_error("cannot map " + path_);
       map_ = p;
+      fd_.reset();  // thousands of files may stay mapped, and descriptors are few
     }
     return ByteView(static_cast<const uint8_t*>(map_), size_);
   }

@@ -21,6 +21,18 @@ SystemCalls* current = nullptr;
 std::atomic<bool> is_active{false};
 thread_local bool is_inside = false;
 
+// "/proc/self/fd/N/name" as what it stands for.
+std::string path_through_proc(std::string path) {
+  constexpr std::string_view kDescriptors = "/proc/self/fd/";
+  if (!path.starts_with(kDescriptors)) return path;
+  const size_t slash = path.find('/', kDescriptors.size());
+  char text[4096];
+  const ssize_t n = ::readlink(path.substr(0, slash).c_str(), text, sizeof text);
+  if (n <= 0) return path;
+  const std::string rest = slash == std::string::npos ? "" : path.substr(slash);
+  return std::string(text, static_cast<size_t>(n)) + rest;
+}
+
 std::string path_of(int fd, const char* name) {
   std::string path;
   if (fd != AT_FDCWD) {
@@ -30,7 +42,7 @@ std::string path_of(int fd, const char* name) {
     if (n > 0) path.assign(text, static_cast<size_t>(n));
   }
   if (name != nullptr && *name == '/') {
-    path = name;
+    path = path_through_proc(name);
   } else if (name != nullptr && *name != '\0') {
     path += "/" + std::string(name);
   }
@@ -157,6 +169,8 @@ INTERCEPT(int, fsetxattr, "fsetxattr", fd, nullptr,
           (fd, name, value, size, flags))
 INTERCEPT(ssize_t, flistxattr, "flistxattr", fd, nullptr,
           (int fd, char* names, size_t size) noexcept, (fd, names, size))
+INTERCEPT(ssize_t, llistxattr, "llistxattr", AT_FDCWD, path,
+          (const char* path, char* names, size_t size) noexcept, (path, names, size))
 INTERCEPT(ssize_t, readlinkat, "readlinkat", fd, name,
           (int fd, const char* name, char* to, size_t size) noexcept, (fd, name, to, size))
 INTERCEPT(int, statx, "statx", fd, name,

@@ -8,7 +8,7 @@ import time
 import unittest
 
 from support import (DONE, FAILED, PASSPHRASE, WARNINGS, EndToEndTest, describe, main, make_tree,
-                     noise, remove_tree, write)
+                     needs, noise, remove_tree, write)
 
 
 class History(EndToEndTest):
@@ -35,6 +35,19 @@ class History(EndToEndTest):
         ran = (machine or self.client).backup(self.source, expect=expect)
         trees[ran.summary["point"]] = describe(self.source)
         return ran
+
+    @needs("prlimit")
+    def test_more_backups_than_files_may_be_open(self):
+        """Each one with a change leaves an index run, and all of them are looked at."""
+        few = {"wrap": ["prlimit", "--nofile=64:64"]}
+        for n in range(80):
+            write(f"{self.source}/changing", b"%d" % n)
+            self.assertEqual(self.client.backup(self.source, **few).warnings, [])
+        index = os.path.join(self.vault, "index")
+        self.assertGreaterEqual(sum(len(files) for _, _, files in os.walk(index)), 80)
+        remove_tree(self.client.cache)  # all is read again, and found in the index
+        self.assertLess(self.client.backup(self.source, **few).summary["bytes_new"], 1_000)
+        self.assert_restores(self.client, "latest", self.source, **few)
 
     def test_cache_deleted(self):
         trees = {}

@@ -6,7 +6,7 @@ import signal
 import time
 import unittest
 
-from support import (FAILED, PASSPHRASE, USAGE, WARNINGS, EndToEndTest, main, make_tree, needs_loop,
+from support import (DONE, FAILED, PASSPHRASE, USAGE, WARNINGS, EndToEndTest, main, make_tree, needs_loop,
                      needs_root, noise, read, write)
 
 
@@ -222,6 +222,31 @@ class Selection(EndToEndTest):
         text = home.run("backup", self.source, user=NOBODY, expect=WARNINGS)
         self.assertIn(f"{self.source}/secret", text.err)
         self.assertIn("INCOMPLETE", text.out)
+
+    @needs_root
+    def test_below_directories_that_may_be_entered_but_not_read(self):
+        from support import NOBODY
+        self.source = self.path("homes/group/nobody")
+        make_tree(self.source, 6)
+        for directory, _, files in os.walk(self.source):
+            for name in ["", *files]:
+                os.chown(os.path.join(directory, name), NOBODY, NOBODY)
+        for above in ("homes", "homes/group"):
+            os.chmod(self.path(above), 0o711)
+        home = self.machine("nobody", self.path("nobodys/vault"))
+        for directory in (home.home, self.path("nobodys")):
+            os.makedirs(directory, exist_ok=True)
+            os.chown(directory, NOBODY, NOBODY)
+        home.create(user=NOBODY)
+        for _ in range(2):
+            done = home.backup(self.source, user=NOBODY)
+            self.assertTrue(done.summary["complete"], str(done))
+            self.assertEqual(done.summary["files"], 6)
+        self.assertEqual(done.summary["files_unchanged"], 6)
+        to = self.path("nobodys/to")
+        home.restore("latest", to, user=NOBODY, expect=(DONE, WARNINGS))  # owners above are refused
+        self.assert_same_tree(self.source, self.restored(to, self.source))
+        self.assertEqual(os.stat(f"{to}{self.path('homes')}").st_mode & 0o777, 0o711)
 
 
 if __name__ == "__main__":

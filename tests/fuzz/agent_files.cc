@@ -33,7 +33,8 @@ struct MemoryFile {
 
 void read_cache(ByteView content, bool seek) {
   const MemoryFile file(content);
-  const auto reader = CacheReader::open(io::posix_file_system(), file.path(), kOwner);
+  const auto reader =
+      CacheReader::open(io::posix_file_system(), file.path(), kOwner, CacheReader::Parts::keep);
   if (!reader) return;
   if (seek) {
     for (const char* key : {"", "etc", "etc/hosts", "home/a", "usr/share", "zz"}) {

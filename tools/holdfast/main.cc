@@ -1,5 +1,6 @@
 // holdfast: one program, sub-commands by noun and verb.
 
+#include <algorithm>
 #include <cstdlib>
 #include <iostream>
 #include <malloc.h>
@@ -50,6 +51,18 @@ void keep_freed_memory() {
   ::mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
 }
 
+// A backup or a restore of a wide tree keeps some hundred directories open. Not without end: hooks
+// inherit it.
+void raise_open_file_limit() {
+  constexpr rlim_t kWanted = 65536;
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  const rlim_t possible = std::min(limit.rlim_max, kWanted);
+  if (limit.rlim_cur >= possible) return;
+  limit.rlim_cur = possible;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -58,6 +71,7 @@ int main(int argc, char** argv) {
   static std::stop_source& stop = *new std::stop_source;
   stop_on_signals(stop);
   keep_freed_memory();
+  raise_open_file_limit();
   std::ios::sync_with_stdio(false);
 
   CLI::App app{"Holdfast: backup and disaster recovery for Linux sites"};

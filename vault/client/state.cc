@@ -3,6 +3,7 @@
 #include <cstdlib>
 #include <unistd.h>
 
+#include "base/io/file_lock.h"
 #include "base/wire/decoder.h"
 #include "base/wire/encoder.h"
 #include "vault/format/key_wrap.h"
@@ -131,7 +132,15 @@ Result<VaultMemory> StateDirectory::load_memory(const VaultId& vault) const {
   return memory.ok() ? std::move(*memory) : VaultMemory{};
 }
 
-Status StateDirectory::save_memory(const VaultId& vault, const VaultMemory& memory) const {
+Status StateDirectory::change_memory(const VaultId& vault,
+                                     const std::function<void(VaultMemory&)>& change) const {
+  TRYV(io::make_directories(fs_, vault_path(vault)));
+  // Where a file system has no locks (some network ones), an entry may get lost: that is no reason
+  // to remember nothing.
+  const auto lock =
+      io::lock_file(io::join_path(vault_path(vault), "memory-lock"), io::IfLocked::wait);
+  TRY(VaultMemory memory, load_memory(vault));
+  change(memory);
   return save(vault, "memory", encode_memory(memory));
 }
 

@@ -3,9 +3,11 @@
 //
 //   vaults/<vault>/credential   AgentKeys, write-only
 //   vaults/<vault>/memory       newest sequences seen: to notice a vault put back to an older state
+//   vaults/<vault>/memory-lock  held while the memory changes
 //   vaults/<vault>/location     where the vault was last reached, text
 #pragma once
 
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -36,7 +38,8 @@ class StateDirectory {
 
   // Empty if there is none or it is damaged.
   Result<VaultMemory> load_memory(const VaultId& vault) const;
-  Status save_memory(const VaultId& vault, const VaultMemory& memory) const;
+  // Loads it, lets `change` change it, and saves it, while no other process does the same.
+  Status change_memory(const VaultId& vault, const std::function<void(VaultMemory&)>& change) const;
 
   Status save_location(const VaultId& vault, const std::string& location) const;
 

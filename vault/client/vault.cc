@@ -155,7 +155,7 @@ Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
   TRY(const bool changed, update_pins(*store_, keys));
   TRY(const Roster roster, load_roster(*store_, id(), keys.vault_key, keys.generation));
   TRYV(check_agent(roster, keys));
-  TRY(VaultMemory memory, state_.load_memory(id()));
+  TRY(const VaultMemory memory, state_.load_memory(id()));
   if (roster.sequence < memory.roster_sequence) {
     warnings.push_back("the vault at " + store_->location() + " shows roster " +
                        std::to_string(roster.sequence) + ", this machine has seen roster " +
@@ -163,8 +163,9 @@ Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
                        ". Was the vault restored from a copy?");
   }
   if (roster.sequence > memory.roster_sequence) {
-    memory.roster_sequence = roster.sequence;
-    TRYV(state_.save_memory(id(), memory));
+    TRYV(state_.change_memory(id(), [&](VaultMemory& now) {
+      now.roster_sequence = std::max(now.roster_sequence, roster.sequence);
+    }));
   }
   if (changed) TRYV(state_.save_credential(keys));
   return keys;
@@ -238,13 +239,13 @@ Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, Ses
 }
 
 Status Vault::remember(const Session& session, const ItemId& item, const CommittedPoint& point) {
-  TRY(VaultMemory memory, state_.load_memory(id()));
-  // What is gone was reported by this session; reporting it for ever would hide the next loss.
-  memory.heads.clear();
-  for (const ItemHead& head : session.heads()) memory.heads[head.item] = head.sequence;
-  memory.heads[item] = point.sequence;
-  memory.own_heads[item] = {point.sequence, point.sha256};
-  return state_.save_memory(id(), memory);
+  return state_.change_memory(id(), [&](VaultMemory& memory) {
+    // What is gone was reported by this session; reporting it for ever would hide the next loss.
+    memory.heads.clear();
+    for (const ItemHead& head : session.heads()) memory.heads[head.item] = head.sequence;
+    memory.heads[item] = point.sequence;
+    memory.own_heads[item] = {point.sequence, point.sha256};
+  });
 }
 
 Result<std::unique_ptr<VaultReader>> Vault::open_reader(const VaultSecret& secret,

@@ -30,12 +30,13 @@ DomainReader::DomainReader(VaultReader& vault, const DomainKeys& keys)
 Status DomainReader::load_index() {
   std::call_once(index_once_, [this] {
     index_ = std::make_unique<ChunkIndex>(vault_.description_.vault, keys_.id);
-    std::vector<std::string> unusable;
-    if (const Status loaded = index_->load(vault_.store_, unusable); !loaded.ok()) {
-      index_error_ = loaded.error();
-    }
-    for (const std::string& name : unusable) {
-      vault_.warn(name + " is damaged; reading what it covers from the packs themselves");
+    std::vector<UnusableRun> unusable;
+    const Status loaded = index_->load(vault_.store_, unusable, ChunkIndex::Unreadable::unusable);
+    if (!loaded.ok()) index_error_ = loaded.error();
+    for (const UnusableRun& run : unusable) {
+      const std::string what = is_verdict(run.error) ? " is damaged" : " cannot be read";
+      vault_.warn(run.name + what + " (" + run.error.message() +
+                  "); reading what it covers from the packs themselves");
     }
   });
   if (index_error_) return *index_error_;

@@ -198,7 +198,7 @@ Status Session::load_index_once() {
 
 Status Session::load_index() {
   auto index = std::make_unique<ChunkIndex>(keys_.vault, keys_.domain.id);
-  std::vector<std::string> unusable;
+  std::vector<UnusableRun> unusable;
   TRYV(index->load(store_, unusable));
   {
     const std::unique_lock lock(index_mutex_);

@@ -2,16 +2,20 @@
 
 #include <algorithm>
 
+#include "vault/errc.h"
 #include "vault/format/object_names.h"
 
 namespace holdfast::vault {
 
-Status ChunkIndex::load(Store& store, std::vector<std::string>& unusable) {
+Status ChunkIndex::load(Store& store, std::vector<UnusableRun>& unusable, Unreadable unreadable) {
   TRY(auto objects, store.list(index_prefix(domain_)));
   std::sort(objects.begin(), objects.end(),
             [](const ObjectInfo& a, const ObjectInfo& b) { return a.stored_ns < b.stored_ns; });
   for (const ObjectInfo& object : objects) {
-    if (!add_object(store, object.name).ok()) unusable.push_back(object.name);
+    Status added = add_object(store, object.name);
+    if (added.ok()) continue;
+    if (unreadable == Unreadable::error && !is_verdict(added.error())) return added;
+    unusable.push_back({object.name, std::move(added).error()});
   }
   return {};
 }

@@ -19,13 +19,23 @@ struct ChunkCandidate {
   uint16_t chunk = 0;
 };
 
+// A run that was left out, and why.
+struct UnusableRun {
+  std::string name;
+  Error error;
+};
+
 class ChunkIndex {
  public:
+  // What a run is that cannot be read at the moment, though nothing says that it is bad.
+  enum class Unreadable { error, unusable };
+
   ChunkIndex(const VaultId& vault, const DomainId& domain) : vault_(vault), domain_(domain) {}
 
   // Lists and opens the domain's runs. A run that cannot be used is left out and named in
-  // `unusable`; its packs then count as not covered. Errors: the store's, for the listing alone.
-  Status load(Store& store, std::vector<std::string>& unusable);
+  // `unusable`; its packs then count as not covered. Errors: the store's.
+  Status load(Store& store, std::vector<UnusableRun>& unusable,
+              Unreadable unreadable = Unreadable::error);
   // Adds one run of the store by name.
   Status add_object(Store& store, const std::string& name);
   // Adds a run that is held in memory.

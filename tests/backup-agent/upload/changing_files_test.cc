@@ -2,6 +2,8 @@
 // two reads, behind the last. What cannot be had as it was is named and marks the point incomplete;
 // what was not touched is right; nothing hangs.
 
+#include <atomic>
+#include <cerrno>
 #include <filesystem>
 #include <unistd.h>
 
@@ -212,6 +214,43 @@ TEST_F(ChangingFiles, ADirectoryThatVanishesIsLeftOut) {
   expect_others_are_right();
 }
 
+// The first file is held until more directories were opened than stay open, so that the others are
+// opened a second time when they are read.
+TEST_F(ChangingFiles, ADirectoryThatCannotBeOpenedAgainStaysWithWhatIsBelow) {
+  constexpr int kDirectories = 300;
+  const auto name = [](int i) { return "m/" + std::to_string(100 + i); };
+  for (int i = 0; i < kDirectories; ++i) write_file(agent.source(name(i) + "/x"), "below");
+  const std::string victim = agent.source(name(0));
+  const std::string last = agent.source(name(kDirectories - 1));
+  for (const int error : {EMFILE, EACCES, ESTALE, ENOENT}) {
+    testing::remove_all(agent.cache());
+    testing::remove_all(agent.target());
+    std::atomic<int> opened = 0;
+    std::atomic<bool> all_listed = false;
+    const auto backup = [&] {
+      const SystemCalls calls(agent.source(),
+                              [&](const std::string& call, const std::string& path) {
+                                if (call == "pread" && path == agent.source("a")) {
+                                  for (int i = 0; i < 10'000 && !all_listed; ++i) ::usleep(1000);
+                                }
+                                if (call != "openat") return 0;
+                                if (path == last) all_listed = true;
+                                return path == victim && ++opened == 2 ? error : 0;
+                              });
+      return agent.backup();
+    };
+    ASSIGN(const BackupResult result, backup());
+    EXPECT_GE(opened, 2) << "it stayed open";
+    ASSERT_EQ(result.problems.size(), 1u);
+    EXPECT_EQ(result.problems[0].path, victim);
+    EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("cannot open it again"));
+    ASSIGN(const RestoreReport report, agent.restore());
+    EXPECT_EQ(report.problem_count, 0u);
+    EXPECT_EQ(testing::describe_tree(agent.source()), testing::describe_tree(agent.target()));
+  }
+  expect_next_backup_right();
+}
+
 TEST_F(ChangingFiles, AHardLinkWhoseFirstNameVanishesIsNotLostSilently) {
   write_file(file, "linked");
   testing::make_hard_link(file, agent.source("y"));
@@ -222,6 +261,47 @@ TEST_F(ChangingFiles, AHardLinkWhoseFirstNameVanishesIsNotLostSilently) {
     ASSERT_EQ(result.problems.size(), 1u);
     EXPECT_EQ(result.problems[0].path, agent.source("y"));
   }
+  expect_next_backup_right();
+}
+
+TEST_F(ChangingFiles, AHardLinkWhoseFirstNameIsReplacedDoesNotGetTheOtherContent) {
+  struct Case {
+    std::string call;
+    std::function<void(const std::string& path, const std::string& text)> make;
+  };
+  const std::vector<Case> cases{
+      {"openat", [](const auto& path, const auto& text) { write_file(path, text); }},
+      {"readlinkat", [](const auto& path, const auto& text) { testing::make_symlink(text, path); }},
+  };
+  for (const Case& c : cases) {
+    testing::remove_all(agent.cache());
+    for (const std::string& path : {file, agent.source("y")}) testing::remove_all(path);
+    c.make(file, "linked");
+    testing::make_hard_link(file, agent.source("y"));
+    c.make(agent.path("other"), "of the other");
+    ASSIGN(const BackupResult result,
+           backup(c.call, 0, [&] { std::filesystem::rename(agent.path("other"), file); }));
+    ASSERT_EQ(result.problems.size(), 2u) << c.call;
+    EXPECT_EQ(result.problems[0].path, file);
+    EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("was replaced"));
+    EXPECT_EQ(result.problems[1].path, agent.source("y"));
+    expect_others_are_right();
+    EXPECT_FALSE(std::filesystem::is_symlink(agent.target("y")));
+    EXPECT_FALSE(std::filesystem::exists(agent.target("y")));
+    expect_next_backup_right();
+  }
+}
+
+TEST_F(ChangingFiles, AFileWithOneNameThatIsReplacedIsTakenAsTheNewOne) {
+  write_file(file, "old");
+  write_file(agent.path("other"), "new and longer");
+  testing::set_mtime(agent.path("other"), 1'000'000'000);
+  ASSIGN(const BackupResult result,
+         backup("openat", 0, [&] { std::filesystem::rename(agent.path("other"), file); }));
+  EXPECT_EQ(result.problem_count, 0u);
+  expect_others_are_right();
+  EXPECT_EQ(testing::describe_tree(agent.target("m"), {.directory_times = false}),
+            testing::describe_tree(agent.source("m"), {.directory_times = false}));
   expect_next_backup_right();
 }
 

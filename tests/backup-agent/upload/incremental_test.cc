@@ -1,9 +1,11 @@
 // The second backup and those after it: what is remembered saves work and is never trusted too far.
 
+#include <algorithm>
 #include <unistd.h>
 
 #include <gmock/gmock.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "tests/backup-agent/system_calls.h"
 #include "tests/support/faulty_store.h"
@@ -205,6 +207,36 @@ TEST_F(Incremental, ABasePointThatIsGoneWithItsPacks) {
   for (const vault::ObjectInfo& o : *packs) ASSERT_OK(store.remove(o.name));
   ASSIGN(const BackupResult second, agent.backup());
   EXPECT_EQ(second.point.stats.bytes_new, kTreeBytes);
+  expect_restored();
+}
+
+// The content is still there, in the packs of the first point; the attributes went with the second.
+TEST_F(Incremental, ABasePointThatIsGoneWithTheAttributesOfALargeFile) {
+  write_file(agent.source("large"), random_bytes(1, 20'000'000));
+  testing::let_clock_tick();
+  ASSERT_OK(agent.backup());
+  const auto packs = store.list(std::string(vault::kPacksPrefix));
+  const std::string value(2000, 'x');
+  if (::setxattr(agent.source("large").c_str(), "user.long", value.data(), value.size(), 0) != 0) {
+    GTEST_SKIP() << "needs a file system with extended attributes";
+  }
+  testing::let_clock_tick();
+  ASSIGN(const BackupResult second, agent.backup());
+  ASSIGN(const testing::OpenPoint open, agent.open_point());
+  ASSIGN(const vault::Entry entry, open.entry(agent.source("large")));
+  ASSERT_TRUE(entry.extents_root.has_value());
+  ASSERT_FALSE(entry.xattr_chunks.empty());
+  ASSERT_OK(store.remove(vault::point_name(vault.item, second.point.sequence)));
+  const auto all_packs = store.list(std::string(vault::kPacksPrefix));
+  for (const vault::ObjectInfo& o : *all_packs) {
+    const bool is_first =
+        std::any_of(packs->begin(), packs->end(), [&](const auto& p) { return p.name == o.name; });
+    if (!is_first) {
+      ASSERT_OK(store.remove(o.name));
+    }
+  }
+  ASSERT_OK(agent.backup());
+  EXPECT_EQ(agent.bytes_read(), 20'000'000u);
   expect_restored();
 }
 

@@ -7,6 +7,9 @@
 #include <condition_variable>
 #include <mutex>
 
+#include <sys/stat.h>
+
+#include "tests/backup-agent/system_calls.h"
 #include "tests/support/faulty_store.h"
 #include "tests/support/test_agent.h"
 #include "vault/format/object_names.h"
@@ -176,6 +179,34 @@ TEST_F(Killed, PacksOfALargeFileAreNeitherReadNorStoredAgain) {
   EXPECT_EQ(next.resumed_sessions, 1u);
   EXPECT_LT(next.point.stats.bytes_new, kBytes - 60'000'000);
   EXPECT_LT(agent.bytes_read(), kBytes - 60'000'000) << "what is stored need not be read";
+  expect_points_right(store);
+}
+
+// Another write in the same tick would leave the same times, so nothing that was read before it can
+// be told from what is there now.
+TEST_F(Killed, PartsOfAFileThatChangedAMomentBeforeItWasOpenedAreReadAgain) {
+  constexpr size_t kBytes = 80'000'000;
+  const std::string file = agent.source("large");
+  write_file(file, random_bytes(1, kBytes));
+  testing::FaultyStore dying(store);
+  int packs = 0;
+  dying.on_operation = [&](const std::string& kind, const std::string& name) {
+    if (kind != "put" || !name.starts_with(vault::kPacksPrefix) || ++packs != 2) return;
+    dying.kill_at(dying.operations(), false);
+  };
+  {
+    const SystemCalls calls(file, [&](const std::string& call, const std::string&) {
+      if (call == "openat") ::chmod(file.c_str(), 0600);
+      return 0;
+    });
+    ASSERT_FALSE(agent.backup(&dying).ok());
+  }
+  ASSERT_TRUE(dying.is_dead());
+  testing::let_clock_tick();
+  trees.push_back(testing::describe_tree(agent.source()));
+  ASSIGN(const BackupResult next, agent.backup());
+  EXPECT_EQ(next.resumed_sessions, 1u);
+  EXPECT_EQ(agent.bytes_read(), kBytes);
   expect_points_right(store);
 }
 

@@ -25,6 +25,7 @@ struct ReadErrors : testing::AgentTest {
     write_file(agent.source("c/d/e"), "deep");
     testing::make_hard_link(agent.source("a"), agent.source("c/linked"));
     testing::make_symlink("target", agent.source("link"));
+    (void)::setxattr(agent.source("c").c_str(), "user.a", "1", 1, 0);
     (void)::setxattr(agent.source("b/small").c_str(), "user.a", "1", 1, 0);
     expected = describe(agent.source());
   }
@@ -101,6 +102,26 @@ TEST_F(ReadErrors, AFailedReadIsTriedAgainByTheNextBackup) {
     EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("Input/output error"));
   }
   expect_round_trip();
+}
+
+TEST_F(ReadErrors, ExtendedAttributesThatCannotBeReadAreNamedAndReadByTheNextBackup) {
+  for (const auto& [path, call] :
+       std::vector<std::pair<std::string, std::string>>{{agent.source("b/small"), "flistxattr"},
+                                                        {agent.source("c"), "flistxattr"},
+                                                        {agent.source("link"), "llistxattr"}}) {
+    testing::remove_all(agent.cache());
+    testing::remove_all(agent.target());
+    testing::let_clock_tick();
+    {
+      const FailingCall fault(path, 0, EIO, {call});
+      ASSIGN(const BackupResult result, agent.backup());
+      ASSERT_TRUE(fault.has_failed()) << path;
+      ASSERT_EQ(result.problems.size(), 1u) << path;
+      EXPECT_EQ(result.problems[0].path, path);
+      EXPECT_THAT(result.problems[0].reason, ::testing::HasSubstr("extended attributes"));
+    }
+    expect_round_trip();
+  }
 }
 
 }  // namespace

@@ -101,6 +101,18 @@ TYPED_TEST(FileSystemContract, CreatesOnceAndReadsBack) {
   EXPECT_EQ(behind, 0u);
 }
 
+TYPED_TEST(FileSystemContract, AMappedFileIsReadLikeAnyOther) {
+  this->put("f", "0123456789");
+  ASSIGN(const auto file, this->fs_.open(this->at("f")));
+  ASSERT_OK(file->map());
+  for (const auto& [offset, expected] :
+       std::vector<std::pair<uint64_t, std::string>>{{0, "0123"}, {8, "89"}, {10, ""}, {99, ""}}) {
+    Bytes out(4);
+    ASSIGN(const size_t got, file->read_at(offset, out));
+    EXPECT_EQ(as_text(ByteView(out).first(got)), expected) << offset;
+  }
+}
+
 TYPED_TEST(FileSystemContract, TellsAbsenceFromOtherErrors) {
   EXPECT_ERROR(std::errc::no_such_file_or_directory, this->fs_.open(this->at("none")));
   EXPECT_ERROR(std::errc::no_such_file_or_directory, this->fs_.info(this->at("none")));

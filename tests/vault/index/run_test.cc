@@ -3,11 +3,15 @@
 
 #include "vault/index/run.h"
 
+#include <filesystem>
 #include <random>
 
 #include "tests/support/expect.h"
+#include "tests/support/faulty_store.h"
 #include "tests/support/seeds.h"
+#include "tests/support/temp_directory.h"
 #include "vault/index/chunk_index.h"
+#include "vault/store/local_store.h"
 #include "vault/store/memory_store.h"
 
 namespace holdfast::vault {
@@ -134,12 +138,56 @@ TEST(ChunkIndex, LeavesOutRunsThatAreUnusableAndNamesThem) {
   ASSERT_OK(store.put(prefix + std::string(64, 'a'), good.bytes));
   ASSERT_OK(store.put(prefix + std::string(64, 'b'), ByteView(bad.bytes).first(100)));
   ChunkIndex index(VaultId{}, DomainId{});
-  std::vector<std::string> unusable;
+  std::vector<UnusableRun> unusable;
   ASSERT_OK(index.load(store, unusable));
-  EXPECT_EQ(unusable, std::vector<std::string>{prefix + std::string(64, 'b')});
+  ASSERT_EQ(unusable.size(), 1u);
+  EXPECT_EQ(unusable[0].name, prefix + std::string(64, 'b'));
   EXPECT_EQ(index.find(good.footers[0].chunk_ids[4]).size(), 1u);
   EXPECT_TRUE(index.find(bad.footers[0].chunk_ids[4]).empty());
   EXPECT_TRUE(index.covers(pack_named(0).id));
+}
+
+// A descriptor or a network that is missing now says nothing about a run: whoever decides by the
+// index what to store must not go on without it.
+TEST(ChunkIndex, ARunThatCannotBeReadNowIsAnErrorUnlessAskedOtherwise) {
+  MemoryStore behind;
+  const Built good = build(1, 1, 1, 10);
+  const std::string name = "index/" + DomainId{}.hex() + "/" + std::string(64, 'a');
+  ASSERT_OK(behind.put(name, good.bytes));
+  for (const std::errc code : {std::errc::too_many_files_open, std::errc::permission_denied}) {
+    testing::FaultyStore store(behind);
+    store.fail_operation(1, {code, false});
+    std::vector<UnusableRun> unusable;
+    EXPECT_ERROR(code, ChunkIndex(VaultId{}, DomainId{}).load(store, unusable));
+    EXPECT_TRUE(unusable.empty());
+    store.fail_operation(3, {code, false});
+    EXPECT_OK(
+        ChunkIndex(VaultId{}, DomainId{}).load(store, unusable, ChunkIndex::Unreadable::unusable));
+    ASSERT_EQ(unusable.size(), 1u);
+    EXPECT_EQ(unusable[0].name, name);
+  }
+}
+
+TEST(ChunkIndex, MappedRunsHoldNoDescriptors) {
+  const testing::TempDirectory directory(testing::TempDirectory::fast_place());
+  auto store = LocalStore::create(io::posix_file_system(), directory / "vault").value();
+  constexpr uint64_t kRuns = 300;
+  const std::string prefix = "index/" + DomainId{}.hex() + "/";
+  for (uint64_t i = 0; i < kRuns; ++i) {
+    const std::string number = std::to_string(1000 + i);
+    ASSERT_OK(store->put(prefix + std::string(60, '0') + number, build(i, 1, 1, 1).bytes));
+  }
+  const auto open_files = [] {
+    const std::filesystem::directory_iterator files("/proc/self/fd");
+    return std::distance(begin(files), end(files));
+  };
+  const auto before = open_files();
+  ChunkIndex index(VaultId{}, DomainId{});
+  std::vector<UnusableRun> unusable;
+  ASSERT_OK(index.load(*store, unusable));
+  EXPECT_TRUE(unusable.empty());
+  EXPECT_EQ(index.run_count(), kRuns);
+  EXPECT_EQ(open_files(), before);
 }
 
 }  // namespace
