@@ -26,6 +26,10 @@ class VaultCategory final : public std::error_category {
         return "another machine uses this agent's identity";
       case Errc::key_not_trusted:
         return "key is not the trusted one";
+      case Errc::no_such_agent:
+        return "no such agent";
+      case Errc::no_such_slot:
+        return "no such key slot";
       case Errc::no_such_point:
         return "no such recovery point";
       case Errc::ambiguous:

@@ -16,6 +16,8 @@ enum class Errc {
   no_passphrase,     // the operation needs the vault's secret and none was given
   identity_cloned,   // somebody else writes with this agent's identity
   key_not_trusted,   // a key contradicts the pinned one and no signed successor leads to it
+  no_such_agent,     // of this name or id
+  no_such_slot,      // of this id
   no_such_point,     // no recovery point matches
   ambiguous,         // more than one recovery point matches
 };

@@ -85,8 +85,7 @@ Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id) {
   const auto head = vault.store().head(slot_name(id));
   if (!head.ok()) {
     if (is_absent(head.error()))
-      return Error{
-          {}, "the vault has no key slot " + id.hex() + " ('holdfast vault key list' shows them)"};
+      return Error{Errc::no_such_slot, id.hex() + " ('holdfast vault key list' shows them)"};
     return head.error();
   }
   return vault.store().remove(slot_name(id));

@@ -26,7 +26,7 @@ Result<SlotId> add_passphrase(Vault& vault, const VaultSecret& secret, std::stri
 Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::string_view label,
                                  std::string& code);
 // `other` was just opened, which proves that the vault can be opened without `slot`.
-// Errors: Errc::missing; std::errc::operation_not_permitted if it is the very slot.
+// Errors: Errc::no_such_slot; std::errc::operation_not_permitted if it is the very slot.
 Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id);
 // Writes down that `slot` was opened just now.
 Status record_proof(Vault& vault, const UnlockedSlot& unlocked);

@@ -167,9 +167,9 @@ Result<const OpenRoster::Agent*> OpenRoster::named(std::string_view name_or_id) 
     found = &a;
   }
   if (found != nullptr) return found;
-  return Error{{},
-               "the vault has no agent '" + std::string(name_or_id) +
-                   "' ('holdfast vault status' lists them, given the passphrase)"};
+  return Error{Errc::no_such_agent, "'" + std::string(name_or_id) +
+                                        "' ('holdfast vault status' lists them, given the "
+                                        "passphrase)"};
 }
 
 const OpenRoster::Agent* OpenRoster::find(const AgentId& agent) const {

@@ -53,8 +53,8 @@ struct OpenRoster {
 
   const DomainKeys* find(const DomainId& domain) const;
   const Agent* find(const AgentId& agent) const;
-  // By name or id. Errors: without a code if there is none, or if agents of several dedup domains
-  // have that name.
+  // By name or id. Errors: Errc::no_such_agent; without a code if agents of several dedup
+  // domains have that name.
   Result<const Agent*> named(std::string_view name_or_id) const;
 };
 // Errors: as load_roster; Errc::key_not_trusted if the roster names another recovery key than the

@@ -114,7 +114,7 @@ TEST_F(RotationTest, SlotsOpenProveAndGo) {
   ASSERT_EQ(slots.size(), 3u);
   ASSIGN(const UnlockedSlot third, vault->unlock("third passphrase"));
   EXPECT_ERROR(std::errc::operation_not_permitted, remove_slot(*vault, third, third.slot.id));
-  EXPECT_ERROR(Errc::missing, remove_slot(*vault, third, SlotId::random()));
+  EXPECT_ERROR(Errc::no_such_slot, remove_slot(*vault, third, SlotId::random()));
   for (const SlotStatus& s : slots) {
     if (s.slot.id != third.slot.id) ASSERT_OK(remove_slot(*vault, third, s.slot.id));
   }
@@ -218,7 +218,7 @@ TEST_F(RotationTest, EnrolmentMakesDomainsApartUnlessAsked) {
   EXPECT_EQ(third.domain.id, second.domain.id);
   EXPECT_NE(third.agent, second.agent);
   options.join = "nobody";
-  EXPECT_ERROR(Errc::missing, vault->enrol(unlocked.secret, options));
+  EXPECT_ERROR(Errc::no_such_agent, vault->enrol(unlocked.secret, options));
 }
 
 TEST_F(RotationTest, AnOlderRosterIsTold) {
