@@ -8,7 +8,6 @@
 
 #include <sys/sysmacros.h>
 
-#include "backup-agent/restore/remove_tree.h"
 #include "backup-agent/scan/metadata.h"
 #include "vault/errc.h"
 
@@ -90,6 +89,7 @@ Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
     const size_t slash = options_.subpath.rfind('/');
     base_ = slash == std::string::npos ? "" : options_.subpath.substr(0, slash);
   }
+  if (options_.delete_extra) TRYV(find_vault(target));
   push(base_,
        std::make_shared<DirectoryTask>(context_, nullptr, "", base_entry, std::move(target),
                                        target_is_fresh),
@@ -146,7 +146,9 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
       if (options_.dry_run) {
         task->open_existing();
         if (included) ++context_.report.directories;  // nobody else counts in a dry run
-      } else if (included && !task->ensure()) {
+      } else if (!included) {
+        if (options_.delete_extra) task->open_existing();
+      } else if (!task->ensure()) {
         task->release();
         TRYV(cursor.skip_subtree());
         continue;
@@ -191,11 +193,39 @@ bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name
   return true;
 }
 
+Status RestorePlanner::find_vault(const DirectoryHandle::Ptr& target) {
+  struct stat st {};
+  if (options_.vault.empty() || ::stat(options_.vault.c_str(), &st) != 0) return {};
+  vault_ = DirectoryId{st.st_dev, st.st_ino};
+  if (!target) return {};
+  TRY(const auto fd, target->fd());
+  TRY(target_is_in_vault_, is_inside(fd->get(), *vault_));
+  if (target_is_in_vault_) {
+    context_.problem(options_.target, "is in the vault; --delete removes nothing there");
+  }
+  return {};
+}
+
 void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
   // Of the directories above what was backed up the point knows nothing but the way down.
-  const bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
-                                    [&](const auto& path) { return vault::is_within(key, path); });
-  frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}});
+  bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
+                              [&](const auto& path) { return vault::is_within(key, path); });
+  DirectoryId id{};
+  if (options_.delete_extra && directory->handle()) {
+    const auto identify = [&]() -> Status {
+      TRY(const auto fd, directory->handle()->fd());
+      TRY(id, directory_id(fd->get()));
+      return {};
+    };
+    if (const Status known = identify(); !known.ok()) {
+      context_.failed(directory->path(), known.error());
+      is_whole = false;
+    }
+  }
+  const bool is_in_vault =
+      id == vault_ || (frames_.empty() ? target_is_in_vault_ : frames_.back().is_in_vault);
+  frames_.push_back(
+      {std::move(key), std::move(directory), included, is_whole, id, is_in_vault, {}});
 }
 
 void RestorePlanner::pop() {
@@ -328,23 +358,25 @@ void RestorePlanner::remember_link_object(const vault::PathEntry& e, Frame& pare
 
 bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
                                    const struct stat& st) {
+  const bool is_directory = S_ISDIR(st.st_mode);
+  if (is_directory && options_.delete_extra && !parent.is_in_vault) {
+    const auto removed = remove(*parent.directory->handle(), name);
+    if (removed.ok() && *removed == Removed::all) return true;
+    context_.problem("/" + key, "a directory is in its place" +
+                                    (removed.ok() ? "" : ": " + removed.error().message()));
+    return false;
+  }
   if (options_.dry_run) return true;
-  const auto remove = [&]() -> Status {
+  const auto clear = [&]() -> Status {
     TRY(const auto fd, parent.directory->handle()->fd());
-    if (S_ISDIR(st.st_mode) && options_.delete_extra) {
-      return remove_tree(*parent.directory->handle(), name);
-    }
-    if (!remove_name(fd->get(), name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0)) {
-      return errno_error("");
-    }
+    if (!remove_name(fd->get(), name, is_directory ? AT_REMOVEDIR : 0)) return errno_error("");
     return {};
   };
-  const Status removed = remove();
+  const Status removed = clear();
   if (removed.ok()) return true;
-  context_.problem("/" + key,
-                   S_ISDIR(st.st_mode)
-                       ? "a directory is in its place (--delete removes it)"
-                       : "what is in its place cannot be removed: " + removed.error().message());
+  context_.problem("/" + key, is_directory ? "a directory is in its place (--delete removes it)"
+                                           : "what is in its place cannot be removed: " +
+                                                 removed.error().message());
   return false;
 }
 
@@ -359,13 +391,13 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
     TRY(const auto fd, parent.directory->handle()->fd());
     same = is_same_object(fd->get(), name, e.entry, st);
   }
+  if (exists && !same && !clear_the_way(parent, name, e.key, st)) return {};
   visit(same ? "unchanged" : "write", e.key);
   if (options_.dry_run) {
     const std::lock_guard lock(context_.mutex);
     if (!same) ++context_.report.others;
     return {};
   }
-  if (exists && !same && !clear_the_way(parent, name, e.key, st)) return {};
   const std::string path = io::join_path(parent.directory->path(), name);
   const auto make = [&]() -> Status {
     TRY(const auto fd, parent.directory->handle()->fd());
@@ -432,25 +464,48 @@ void RestorePlanner::make_link(const PendingLink& link) {
 }
 
 void RestorePlanner::delete_extra(Frame& frame) {
-  if (!frame.directory->handle() || frame.directory->is_fresh()) return;
+  if (!frame.directory->handle() || frame.directory->is_fresh() || frame.is_in_vault) return;
+  // What is mounted below the target the backup may have left out: it then is an empty directory of
+  // the point.
+  const bool is_mounted = !frames_.empty() && frame.id.first != frames_.back().id.first;
+  if (is_mounted && frame.names.empty()) return;
   const auto run = [&]() -> Status {
     TRY(const auto names, list_names(*frame.directory->handle()));
     for (const auto& [name, is_directory] : names) {
       const std::string key = frame.key.empty() ? name : frame.key + "/" + name;
       if (frame.names.contains(name) || filter_.excludes(key, is_directory)) continue;
-      visit("delete", key);
-      if (!options_.dry_run) {
-        if (const Status gone = remove_tree(*frame.directory->handle(), name); !gone.ok()) {
-          context_.failed(io::join_path(frame.directory->path(), name), gone.error());
-          continue;
-        }
+      if (is_mounted) {
+        context_.problem(frame.directory->path(),
+                         "is another file system; what the point does not have was left in it");
+        return {};
       }
-      const std::lock_guard lock(context_.mutex);
-      ++context_.report.deleted;
+      delete_name(frame, name, key);
     }
     return {};
   };
   if (const Status done = run(); !done.ok()) context_.failed(frame.directory->path(), done.error());
+}
+
+void RestorePlanner::delete_name(Frame& frame, const std::string& name, const std::string& key) {
+  const auto removed = remove(*frame.directory->handle(), name);
+  if (!removed.ok()) {
+    context_.failed(io::join_path(frame.directory->path(), name), removed.error());
+    return;
+  }
+  if (*removed != Removed::nothing) visit("delete", key);
+  if (*removed != Removed::all) return;
+  const std::lock_guard lock(context_.mutex);
+  ++context_.report.deleted;
+}
+
+Result<Removed> RestorePlanner::remove(DirectoryHandle& directory, const std::string& name) {
+  RemoveOptions how;
+  how.spared = vault_;
+  how.dry_run = options_.dry_run;
+  how.on_left = [&](const std::string& path, const std::string& reason) {
+    context_.problem(path, reason);
+  };
+  return remove_tree(directory, name, how);
 }
 
 void RestorePlanner::submit() {

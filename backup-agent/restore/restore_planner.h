@@ -12,6 +12,7 @@
 
 #include <sys/stat.h>
 
+#include "backup-agent/restore/remove_tree.h"
 #include "backup-agent/restore/window.h"
 #include "base/async/bounded_queue.h"
 
@@ -41,8 +42,10 @@ class RestorePlanner {
   struct Frame {
     std::string key;
     DirectoryTask::Ptr directory;
-    bool included;                // itself or something above it matches an include pattern
-    bool is_whole;                // the point knows everything that belongs in it
+    bool included;   // itself or something above it matches an include pattern
+    bool is_whole;   // the point knows everything that belongs in it
+    DirectoryId id;  // zeros if it is not there, or nothing is deleted
+    bool is_in_vault;
     std::set<std::string> names;  // of the point, for delete
   };
   struct LinkObject {
@@ -60,6 +63,7 @@ class RestorePlanner {
   void take_note(const vault::LostEntries& lost);
   bool is_lost(const std::string& key) const;
   bool enter_lost_directory(Frame& parent, const std::string& name, const std::string& key);
+  Status find_vault(const DirectoryHandle::Ptr& target);
   void push(std::string key, DirectoryTask::Ptr directory, bool included);
   void pop();
   void visit(std::string_view action, const std::string& key);
@@ -78,6 +82,8 @@ class RestorePlanner {
   void make_link(const PendingLink& link);
   // Below a directory that the point has: names that it does not.
   void delete_extra(Frame& frame);
+  void delete_name(Frame& frame, const std::string& name, const std::string& key);
+  Result<Removed> remove(DirectoryHandle& directory, const std::string& name);
   void submit();
 
   RestoreContext& context_;
@@ -87,6 +93,8 @@ class RestorePlanner {
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
+  std::optional<DirectoryId> vault_;
+  bool target_is_in_vault_ = false;
   std::vector<vault::LostEntries> lost_;
   std::vector<Frame> frames_;
   std::unique_ptr<Window> window_ = std::make_unique<Window>();

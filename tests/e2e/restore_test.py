@@ -99,6 +99,63 @@ class Restore(EndToEndTest):
         self.assertTrue(os.path.exists(f"{self.to}/elsewhere/x"),
                         "--delete removed what no path of the point covers")
 
+    def test_delete_spares_the_vault_inside(self):
+        vault = f"{self.source}/vault"
+        client = self.created("inside", vault)
+        write(f"{self.source}/a", b"1")
+        client.backup(self.source)
+        write(f"{self.source}/extra", b"x")
+        before = describe(vault, times=False)
+        done = client.restore(f"latest:{self.source}", self.source, "--delete")
+        self.assertEqual(done.summary["deleted"], 1)
+        self.assert_same_tree(before, vault, times=False)
+        client.check()
+        # A point from before the vault was there does not know its directory at all.
+        moved = self.path("moved")
+        os.rename(vault, moved)
+        client.vault = moved
+        client.backup(self.source)
+        os.rename(moved, vault)
+        client.vault = vault
+        told = client.restore(f"latest:{self.source}", self.source, "--delete", expect=WARNINGS)
+        self.assertEqual(told.summary["deleted"], 0)
+        self.assertTrue(any(vault in w for w in told.warnings), told.warnings)
+        client.check()
+
+    @needs_root
+    def test_delete_stays_on_its_file_system(self):
+        write(f"{self.source}/a", b"1")
+        write(f"{self.source}/mixed/known", b"1")
+        left_out, mixed = f"{self.source}/left out", f"{self.source}/mixed"
+        os.makedirs(left_out)
+        self.mount("none", "size=1m", "-t", "tmpfs", at=left_out)
+        write(f"{left_out}/x", b"x")
+        self.client.backup(self.source, "--one-file-system")
+        self.from_point = f"latest:{self.source}"
+        self.mount("none", "size=1m", "-t", "tmpfs", at=mixed)
+        write(f"{mixed}/y", b"y")
+        foreign, bound = f"{self.source}/extra/foreign", f"{self.source}/extra/bound"
+        for at in (foreign, bound):
+            os.makedirs(at)
+        write(f"{self.source}/extra/z", b"z")
+        self.mount("none", "size=1m", "-t", "tmpfs", at=foreign)
+        write(f"{foreign}/x", b"x")
+        outside = write(self.path("outside/file"), b"x")
+        self.mount(os.path.dirname(outside), "bind", at=bound)
+
+        told = {}
+        for options in (["--dry-run"], []):
+            ran = self.restore("--delete", *options, to=self.source, expect=WARNINGS)
+            told[len(options)] = sorted(ran.warnings)
+            self.assertEqual(ran.summary["deleted"], 0)
+            for kept in (f"{left_out}/x", f"{mixed}/y", f"{foreign}/x", outside):
+                self.assertTrue(os.path.exists(kept), kept)
+            self.assertEqual(os.path.exists(f"{self.source}/extra/z"), "--dry-run" in options)
+        self.assertEqual(told[0], told[1])
+        for path in (mixed, foreign, bound):
+            self.assertTrue(any(path in w for w in told[0]), told[0])
+        self.assertFalse(any(left_out in w for w in told[0]), told[0])
+
     def test_patterns(self):
         make_tree(self.source, 20)
         write(f"{self.source}/d0/x.txt", b"x")

@@ -108,6 +108,7 @@ int restore(const GlobalOptions& global, RestoreArguments& a, std::stop_token st
   const auto chosen = session->choose(a.point);
   if (!chosen.ok()) return out.fail(chosen.error());
   a.options.subpath = chosen->spec.key;
+  a.options.vault = session->vault->store().location();
   if (chosen->point->manifest.incomplete) {
     const uint64_t n = chosen->point->body ? chosen->point->body->problem_count : 0;
     out.warn("this recovery point is incomplete: " + format_count(n) +
@@ -179,7 +180,7 @@ void add_restore_command(Commands& commands) {
       "size and time are taken as equal; --overwrite always compares their content too");
   cmd->add_flag("--delete", o.delete_extra,
                 "In directories that are restored, remove what the point does not have; what "
-                "--exclude matches is kept");
+                "--exclude matches is kept, and so are other file systems and the vault");
   cmd->add_flag("--verify", o.verify, "Read everything back and compare it with the point");
   cmd->add_flag("--owners-by-name", o.metadata.owners_by_name,
                 "Use this machine's numbers for the owners' names instead of the stored numbers");

@@ -210,6 +210,51 @@ TEST_F(RestoreModes, DeleteSparesWhatIsExcluded) {
   EXPECT_TRUE(std::filesystem::exists(agent.target("d/keep.log")));
 }
 
+// The vault lies where a backup left it out, and so an empty directory in the point; below what the
+// point does not have; or around the target.
+TEST_F(RestoreModes, DeleteSparesTheVault) {
+  testing::make_directory(agent.source("vault"));
+  ASSERT_OK(agent.backup());
+  restore({});
+  RestoreOptions options;
+  options.delete_extra = true;
+  for (const bool dry_run : {true, false}) {
+    options.dry_run = dry_run;
+    for (const std::string name : {"vault", "extra/vault", "d/vault"}) {
+      SCOPED_TRACE(name);
+      write_file(agent.target(name + "/packs/1"), "x");
+      write_file(agent.target("extra/x"), "x");
+      options.vault = agent.target(name);
+      const RestoreReport report = restore(options);
+      EXPECT_TRUE(std::filesystem::exists(agent.target(name + "/packs/1")));
+      EXPECT_EQ(std::filesystem::exists(agent.target("extra/x")), dry_run);
+      ASSERT_EQ(report.problem_count, name == "vault" ? 0u : 1u);
+      if (name != "vault") {
+        EXPECT_EQ(report.problems[0].path, agent.target(name));
+        EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("vault"));
+      }
+      EXPECT_EQ(report.deleted, name == "extra/vault" ? 0u : 1u);
+      testing::remove_all(agent.target(name));
+    }
+    write_file(agent.target("extra/x"), "x");
+    options.vault = agent.path("");
+    const RestoreReport report = restore(options);
+    ASSERT_EQ(report.problem_count, 1u);
+    EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("vault"));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("extra/x")));
+  }
+}
+
+TEST_F(RestoreModes, AVaultInTheWayOfAFileStays) {
+  write_file(agent.target("a/vault/packs/1"), "x");
+  RestoreOptions options;
+  options.delete_extra = true;
+  options.vault = agent.target("a/vault");
+  EXPECT_EQ(restore(options).problem_count, 2u);
+  EXPECT_TRUE(std::filesystem::exists(agent.target("a/vault/packs/1")));
+  EXPECT_TRUE(std::filesystem::exists(agent.target("d/e/c")));
+}
+
 // One file is asked for: what else lies in the target is not the point's to judge.
 TEST_F(RestoreModes, DeleteWithASingleFileLeavesItsNeighbours) {
   write_file(agent.target("neighbour"), "x");
