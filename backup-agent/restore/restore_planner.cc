@@ -77,7 +77,7 @@ Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
   cursor.pass_over_damage([this](const vault::LostEntries& lost) { take_note(lost); });
   TRYV(cursor.seek(options_.subpath));
   if (cursor.at_end() || !vault::is_within(cursor->key, options_.subpath)) {
-    if (!lost_.empty()) return lost_.front().reason;
+    if (!coverage_.lost().empty()) return coverage_.lost().front().reason;
     return errno_error(ENOENT, "the recovery point has no /" + options_.subpath);
   }
   base_ = options_.subpath;
@@ -89,7 +89,7 @@ Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
     const size_t slash = options_.subpath.rfind('/');
     base_ = slash == std::string::npos ? "" : options_.subpath.substr(0, slash);
   }
-  if (options_.delete_extra) TRYV(find_vault(target));
+  if (options_.delete_extra && target && !target_is_fresh) TRYV(prepare_to_delete(*target));
   push(base_,
        std::make_shared<DirectoryTask>(context_, nullptr, "", base_entry, std::move(target),
                                        target_is_fresh),
@@ -125,7 +125,7 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
     const bool is_directory = e.entry.type == vault::EntryType::directory;
     Frame& parent = frames_.back();
     const std::string name = name_in(parent.key, e.key);
-    if (options_.delete_extra) parent.names.insert(name.substr(0, name.find('/')));
+    if (deletes_) parent.names.insert(name.substr(0, name.find('/')));
     if (filter_.excludes(e.key, is_directory)) {
       TRYV(cursor.skip_subtree());
       continue;
@@ -135,7 +135,8 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
       const std::string way = name.substr(0, name.find('/'));
       const std::string way_key = parent.key.empty() ? way : parent.key + "/" + way;
       const bool wanted = included && !filter_.excludes(way_key, true);
-      if (wanted && is_lost(way_key) && enter_lost_directory(parent, way, way_key)) continue;
+      const bool is_lost = wanted && coverage_.is_lost(way_key);
+      if (is_lost && enter_lost_directory(parent, way, way_key)) continue;
       if (wanted) context_.problem("/" + e.key, "its directory is missing from the point");
       TRYV(cursor.skip_subtree());
       continue;
@@ -146,9 +147,7 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
       if (options_.dry_run) {
         task->open_existing();
         if (included) ++context_.report.directories;  // nobody else counts in a dry run
-      } else if (!included) {
-        if (options_.delete_extra) task->open_existing();
-      } else if (!task->ensure()) {
+      } else if (included && !task->ensure()) {
         task->release();
         TRYV(cursor.skip_subtree());
         continue;
@@ -167,13 +166,8 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
 
 void RestorePlanner::take_note(const vault::LostEntries& lost) {
   if (!lost.may_touch(options_.subpath)) return;
-  lost_.push_back(lost);
+  coverage_.add_lost(lost);
   context_.problem("/" + lost.first, lost.text());
-}
-
-bool RestorePlanner::is_lost(const std::string& key) const {
-  return std::any_of(lost_.begin(), lost_.end(),
-                     [&](const auto& lost) { return lost.may_include(key); });
 }
 
 // Makes the next directory on the way to an entry, whose own entry cannot be read. False if it
@@ -193,49 +187,53 @@ bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name
   return true;
 }
 
-Status RestorePlanner::find_vault(const DirectoryHandle::Ptr& target) {
+// Finds the vault, and whether anything may be deleted at all.
+Status RestorePlanner::prepare_to_delete(DirectoryHandle& target) {
   struct stat st {};
-  if (options_.vault.empty() || ::stat(options_.vault.c_str(), &st) != 0) return {};
-  vault_ = DirectoryId{st.st_dev, st.st_ino};
-  if (!target) return {};
-  TRY(const auto fd, target->fd());
-  TRY(target_is_in_vault_, is_inside(fd->get(), *vault_));
-  if (target_is_in_vault_) {
-    context_.problem(options_.target, "is in the vault; --delete removes nothing there");
+  if (!options_.vault.empty() && ::stat(options_.vault.c_str(), &st) == 0) {
+    vault_ = DirectoryId{st.st_dev, st.st_ino};
   }
+  std::string reason = coverage_.doubt();
+  if (vault_) {
+    TRY(const auto fd, target.fd());
+    TRY(const bool is_in_vault, is_inside(fd->get(), *vault_));
+    if (is_in_vault) reason = "it is in the vault";
+  }
+  deletes_ = reason.empty();
+  if (!deletes_) context_.problem(options_.target, "nothing was deleted: " + reason);
   return {};
 }
 
 void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
   // Of the directories above what was backed up the point knows nothing but the way down.
-  bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
-                              [&](const auto& path) { return vault::is_within(key, path); });
-  DirectoryId id{};
-  if (options_.delete_extra && directory->handle()) {
-    const auto identify = [&]() -> Status {
-      TRY(const auto fd, directory->handle()->fd());
-      TRY(id, directory_id(fd->get()));
-      return {};
-    };
-    if (const Status known = identify(); !known.ok()) {
-      context_.failed(directory->path(), known.error());
-      is_whole = false;
-    }
+  const bool is_whole = coverage_.has_whole(key);
+  frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}, false, {}});
+  if (!deletes_) return;
+  // Directories on the way are opened only when something in them is restored.
+  size_t next = frames_.size();
+  while (next > 0 && frames_[next - 1].id == DirectoryId{}) --next;
+  for (; next < frames_.size(); ++next) identify(next);
+}
+
+void RestorePlanner::identify(size_t index) {
+  Frame& frame = frames_[index];
+  if (!frame.directory->handle()) return;
+  const auto run = [&]() -> Status {
+    TRY(const auto fd, frame.directory->handle()->fd());
+    TRY(frame.id, directory_id(fd->get()));
+    return {};
+  };
+  if (const Status known = run(); !known.ok()) {
+    context_.failed(frame.directory->path(), known.error());
+    frame.is_whole = false;
   }
-  const bool is_in_vault =
-      id == vault_ || (frames_.empty() ? target_is_in_vault_ : frames_.back().is_in_vault);
-  frames_.push_back(
-      {std::move(key), std::move(directory), included, is_whole, id, is_in_vault, {}});
+  frame.is_in_vault = frame.id == vault_ || (index > 0 && frames_[index - 1].is_in_vault);
 }
 
 void RestorePlanner::pop() {
   Frame frame = std::move(frames_.back());
   frames_.pop_back();
-  // What may have been among entries that cannot be read is not deleted.
-  const bool is_known = frame.is_whole && lost_.empty();
-  if (options_.delete_extra && frame.included && is_known && !context_.stopped) {
-    delete_extra(frame);
-  }
+  if (deletes_ && frame.included && frame.is_whole && !context_.stopped) delete_extra(frame);
   frame.directory->release();
 }
 
@@ -359,7 +357,7 @@ void RestorePlanner::remember_link_object(const vault::PathEntry& e, Frame& pare
 bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
                                    const struct stat& st) {
   const bool is_directory = S_ISDIR(st.st_mode);
-  if (is_directory && options_.delete_extra && !parent.is_in_vault) {
+  if (is_directory && deletes_ && !parent.is_in_vault) {
     const auto removed = remove(*parent.directory->handle(), name);
     if (removed.ok() && *removed == Removed::all) return true;
     context_.problem("/" + key, "a directory is in its place" +
@@ -474,6 +472,7 @@ void RestorePlanner::delete_extra(Frame& frame) {
     for (const auto& [name, is_directory] : names) {
       const std::string key = frame.key.empty() ? name : frame.key + "/" + name;
       if (frame.names.contains(name) || filter_.excludes(key, is_directory)) continue;
+      if (!coverage_.is_absent(key)) continue;
       if (is_mounted) {
         context_.problem(frame.directory->path(),
                          "is another file system; what the point does not have was left in it");

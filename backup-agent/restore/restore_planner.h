@@ -12,6 +12,7 @@
 
 #include <sys/stat.h>
 
+#include "backup-agent/restore/coverage.h"
 #include "backup-agent/restore/remove_tree.h"
 #include "backup-agent/restore/window.h"
 #include "base/async/bounded_queue.h"
@@ -20,14 +21,12 @@ namespace holdfast::backup_agent {
 
 class RestorePlanner {
  public:
-  // `backed_up`: keys of the paths that the backup was asked for.
-  RestorePlanner(RestoreContext& context, const vault::ChunkId& root,
-                 std::vector<std::string> backed_up, const Filter& filter,
-                 async::BoundedQueue<std::unique_ptr<Window>>& windows)
+  RestorePlanner(RestoreContext& context, const vault::ChunkId& root, Coverage coverage,
+                 const Filter& filter, async::BoundedQueue<std::unique_ptr<Window>>& windows)
       : context_(context),
         options_(context.options),
         root_(root),
-        backed_up_(std::move(backed_up)),
+        coverage_(std::move(coverage)),
         filter_(filter),
         windows_(windows) {}
 
@@ -61,10 +60,10 @@ class RestorePlanner {
 
   Status walk(vault::PathCursor& cursor, const std::stop_token& stop);
   void take_note(const vault::LostEntries& lost);
-  bool is_lost(const std::string& key) const;
   bool enter_lost_directory(Frame& parent, const std::string& name, const std::string& key);
-  Status find_vault(const DirectoryHandle::Ptr& target);
+  Status prepare_to_delete(DirectoryHandle& target);
   void push(std::string key, DirectoryTask::Ptr directory, bool included);
+  void identify(size_t index);  // of frames_
   void pop();
   void visit(std::string_view action, const std::string& key);
   Status take(const vault::PathEntry& e, Frame& parent, const std::string& name);
@@ -89,13 +88,12 @@ class RestorePlanner {
   RestoreContext& context_;
   const RestoreOptions& options_;
   const vault::ChunkId root_;
-  const std::vector<std::string> backed_up_;
+  Coverage coverage_;
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
   std::optional<DirectoryId> vault_;
-  bool target_is_in_vault_ = false;
-  std::vector<vault::LostEntries> lost_;
+  bool deletes_ = false;
   std::vector<Frame> frames_;
   std::unique_ptr<Window> window_ = std::make_unique<Window>();
   std::unordered_map<std::string, LinkObject> link_objects_;

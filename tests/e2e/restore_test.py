@@ -123,6 +123,26 @@ class Restore(EndToEndTest):
         client.check()
 
     @needs_root
+    @needs("setpriv")
+    def test_delete_leaves_what_the_backup_could_not_read(self):
+        make_tree(self.source, 20)
+        write(f"{self.source}/secret", b"mine", mode=0)
+        os.makedirs(f"{self.source}/closed/below")
+        os.chmod(f"{self.source}/closed", 0)
+        before = describe(self.source)
+        vault = self.path("of nobody", "vault")
+        os.makedirs(os.path.dirname(vault))
+        os.chown(os.path.dirname(vault), NOBODY, NOBODY)
+        client = self.machine("nobody", vault)
+        os.chown(client.home, NOBODY, NOBODY)
+        client.create(user=NOBODY)
+        client.backup(self.source, user=NOBODY, expect=WARNINGS)
+        write(f"{self.source}/d0/extra", b"x")
+        done = client.restore(f"latest:{self.source}", self.source, "--delete", expect=WARNINGS)
+        self.assertEqual(done.summary["deleted"], 1)
+        self.assertEqual(describe(self.source).keys(), before.keys())
+
+    @needs_root
     def test_delete_stays_on_its_file_system(self):
         write(f"{self.source}/a", b"1")
         write(f"{self.source}/mixed/known", b"1")

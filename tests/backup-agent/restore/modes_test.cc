@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "base/io/fd.h"
+#include "tests/backup-agent/system_calls.h"
 #include "tests/support/test_agent.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
@@ -253,6 +254,75 @@ TEST_F(RestoreModes, AVaultInTheWayOfAFileStays) {
   EXPECT_EQ(restore(options).problem_count, 2u);
   EXPECT_TRUE(std::filesystem::exists(agent.target("a/vault/packs/1")));
   EXPECT_TRUE(std::filesystem::exists(agent.target("d/e/c")));
+}
+
+// A file and a directory could not be opened: the one is not in the point, the other is empty.
+TEST_F(RestoreModes, DeleteSparesWhatTheBackupCouldNotRead) {
+  restore({});
+  write_file(agent.source("a"), "changed, so that it is opened");
+  {
+    const SystemCalls calls(agent.source(), [&](const std::string& call, const std::string& path) {
+      const bool is_closed = path == agent.source("a") || path == agent.source("d/e");
+      return call == "openat" && is_closed ? EACCES : 0;
+    });
+    ASSIGN(const BackupResult result, agent.backup());
+    ASSERT_EQ(result.problem_count, 2u);
+  }
+  for (const bool part : {false, true}) {
+    for (const char* name : {"extra", "d/extra", "d/e/extra"}) write_file(agent.target(name), "x");
+    RestoreOptions options;
+    options.delete_extra = true;
+    options.subpath = part ? agent.key("d") : "";
+    options.target = part ? agent.target("d") : "";
+    EXPECT_EQ(restore(options).deleted, part ? 1u : 2u);
+    EXPECT_FALSE(std::filesystem::exists(agent.target("d/extra")));
+    EXPECT_EQ(std::filesystem::exists(agent.target("extra")), part);
+    for (const char* name : {"a", "d/e/c", "d/e/extra"}) {
+      EXPECT_TRUE(std::filesystem::exists(agent.target(name))) << name;
+    }
+  }
+}
+
+TEST_F(RestoreModes, NothingIsDeletedIfThePointDoesNotNameAllItLacks) {
+  write_file(agent.target("extra"), "x");
+  write_file(agent.target("a/inside"), "of a directory where a file belongs");
+  ASSIGN(testing::OpenPoint open, agent.open_point());
+  RestoreOptions options;
+  options.target = agent.target();
+  options.subpath = agent.key();
+  options.delete_extra = true;
+  for (const bool has_body : {true, false}) {
+    if (has_body) {
+      open.point.manifest.incomplete = true;
+      open.point.body->problem_count = 2;
+      open.point.body->problems = {{agent.source("gone"), "Permission denied"}};
+    } else {
+      open.point.body.reset();
+    }
+    RestoreProgress progress;
+    ASSIGN(const RestoreReport report,
+           run_restore(*open.reader, open.point, options, progress, {}, {}));
+    EXPECT_EQ(report.deleted, 0u);
+    ASSERT_EQ(report.problem_count, 2u) << "and the directory in the way";
+    EXPECT_THAT(report.problems[0].reason, ::testing::StartsWith("nothing was deleted: "));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("extra")));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("a/inside")));
+  }
+}
+
+TEST_F(RestoreModes, DeleteTouchesNothingThatIsNotIncluded) {
+  restore({});
+  write_file(agent.target("d/extra"), "x");
+  write_file(agent.target("d/e/extra"), "x");
+  ASSERT_EQ(::chmod(agent.target("d/e").c_str(), 0700), 0);
+  const auto before = testing::describe_tree(agent.target());
+  RestoreOptions options;
+  options.delete_extra = true;
+  options.include = {"/" + agent.key("a")};
+  options.vault = agent.path("vault");
+  testing::make_directory(options.vault);
+  EXPECT_EQ(restore(options).deleted, 0u);
+  EXPECT_EQ(testing::describe_tree(agent.target()), before);
 }
 
 // One file is asked for: what else lies in the target is not the point's to judge.
