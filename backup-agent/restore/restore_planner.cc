@@ -8,6 +8,7 @@
 
 #include <sys/sysmacros.h>
 
+#include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
 #include "vault/errc.h"
 
@@ -300,6 +301,7 @@ Status RestorePlanner::take_file(const vault::PathEntry& e, Frame& parent, const
       }
     }
   }
+  if (deletes_ && mode == FileTask::Mode::replace) parent.names.insert(temporary_name(name));
   visit(mode == FileTask::Mode::keep    ? "unchanged"
         : mode == FileTask::Mode::patch ? "patch"
                                         : "write",
@@ -468,11 +470,12 @@ void RestorePlanner::delete_extra(Frame& frame) {
   const bool is_mounted = !frames_.empty() && frame.id.first != frames_.back().id.first;
   if (is_mounted && frame.names.empty()) return;
   const auto run = [&]() -> Status {
+    TRY(const auto fd, frame.directory->handle()->fd());
     TRY(const auto names, list_names(*frame.directory->handle()));
     for (const auto& [name, is_directory] : names) {
       const std::string key = frame.key.empty() ? name : frame.key + "/" + name;
       if (frame.names.contains(name) || filter_.excludes(key, is_directory)) continue;
-      if (!coverage_.is_absent(key)) continue;
+      if (!coverage_.is_absent(key) || is_temporary_in_use(fd->get(), name)) continue;
       if (is_mounted) {
         context_.problem(frame.directory->path(),
                          "is another file system; what the point does not have was left in it");

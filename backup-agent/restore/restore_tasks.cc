@@ -8,8 +8,8 @@
 #include <linux/falloc.h>
 #include <sys/stat.h>
 
+#include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
-#include "base/crypto/hash.h"
 
 namespace holdfast::backup_agent {
 namespace {
@@ -33,10 +33,6 @@ Status write_all(int fd, ByteView bytes, uint64_t offset) {
     offset += static_cast<uint64_t>(n);
   }
   return {};
-}
-
-std::string temporary_name(std::string_view name) {
-  return ".holdfast-" + to_hex(ByteView(crypto::sha256(as_bytes(name))).first(8));
 }
 
 }  // namespace
@@ -191,14 +187,9 @@ Result<int> FileTask::open() {
       if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, mode));
       break;
     case Mode::replace:
-      // No name either while it is written. Its second name is the same at every run: what a killed
-      // one left, the next one takes away.
-      temporary_ = temporary_name(name_);
+      // No name either while it is written.
       open_unnamed(directory->get(), mode);
-      if (!fd_) fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
-      if (!fd_ && errno == EEXIST && remove_name(directory->get(), temporary_, 0)) {
-        fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
-      }
+      if (!fd_) temporary_ = create_temporary(directory->get(), name_, mode, fd_);
       break;
     case Mode::patch:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
@@ -233,13 +224,8 @@ void FileTask::open_unnamed(int directory_fd, mode_t mode) {
 bool FileTask::link_unnamed(int directory_fd, const std::string& name) const {
   // The first form needs a capability, the second /proc.
   const std::string proc = "/proc/self/fd/" + std::to_string(fd_.get());
-  const auto link = [&] {
-    return ::linkat(fd_.get(), "", directory_fd, name.c_str(), AT_EMPTY_PATH) == 0 ||
-           ::linkat(AT_FDCWD, proc.c_str(), directory_fd, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
-  };
-  if (link()) return true;
-  if (errno != EEXIST || name != temporary_) return false;
-  return remove_name(directory_fd, name, 0) && link();
+  return ::linkat(fd_.get(), "", directory_fd, name.c_str(), AT_EMPTY_PATH) == 0 ||
+         ::linkat(AT_FDCWD, proc.c_str(), directory_fd, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 void FileTask::write(uint64_t offset, ByteView bytes) {
@@ -326,8 +312,13 @@ Status FileTask::put_in_place() {
   if (mode_ != Mode::replace && !unnamed_) return {};
   TRY(const auto directory, directory_->handle()->fd());
   if (unnamed_) {
-    if (!link_unnamed(directory->get(), mode_ == Mode::replace ? temporary_ : name_)) {
-      return errno_error(path());
+    const auto link = [&](const std::string& name) { return link_unnamed(directory->get(), name); };
+    if (mode_ != Mode::replace) {
+      if (!link(name_)) return errno_error(path());
+    } else {
+      (void)lock_temporary(fd_.get());  // nobody else can have it
+      temporary_ = make_temporary(directory->get(), name_, link);
+      if (temporary_.empty()) return errno_error(path());
     }
     unnamed_ = false;
     if (mode_ != Mode::replace) return {};
