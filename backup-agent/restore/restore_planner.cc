@@ -8,6 +8,7 @@
 
 #include <sys/sysmacros.h>
 
+#include "backup-agent/restore/hard_link.h"
 #include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
 #include "vault/errc.h"
@@ -268,19 +269,11 @@ Status RestorePlanner::take(const vault::PathEntry& e, Frame& parent, const std:
   return take_other(e, parent, name, exists, st);
 }
 
-bool RestorePlanner::leave_existing(const vault::Entry& entry, const struct stat& st) const {
-  if (options_.overwrite == Overwrite::never) return true;
-  if (options_.overwrite != Overwrite::if_newer) return false;
-  return std::tie(entry.mtime_s, entry.mtime_ns) <=
-         std::make_tuple(static_cast<int64_t>(st.st_mtim.tv_sec),
-                         static_cast<uint32_t>(st.st_mtim.tv_nsec));
-}
-
 Status RestorePlanner::take_file(const vault::PathEntry& e, Frame& parent, const std::string& name,
                                  bool exists, const struct stat& st) {
   FileTask::Mode mode = FileTask::Mode::create;
   if (exists) {
-    if (leave_existing(e.entry, st)) {
+    if (leaves_existing(options_.overwrite, e.entry, st)) {
       visit("skip", e.key);
       const std::lock_guard lock(context_.mutex);
       ++context_.report.files_skipped;
@@ -352,8 +345,9 @@ void RestorePlanner::remember_link_object(const vault::PathEntry& e, Frame& pare
                                           const std::string& name, FileTask::Ptr file) {
   if (!e.entry.has_links && e.entry.link_to.empty()) return;
   parent.directory->hold();
-  link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = {parent.directory, name,
-                                                                      std::move(file)};
+  LinkObject object{parent.directory, name, std::move(file), {}};
+  if (!object.file) object.other = e.entry;
+  link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = std::move(object);
 }
 
 bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
@@ -382,7 +376,7 @@ bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const
 
 Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, const std::string& name,
                                   bool exists, const struct stat& st) {
-  if (exists && leave_existing(e.entry, st)) {
+  if (exists && leaves_existing(options_.overwrite, e.entry, st)) {
     visit("skip", e.key);
     return {};
   }
@@ -398,15 +392,8 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
     if (!same) ++context_.report.others;
     return {};
   }
-  const std::string path = io::join_path(parent.directory->path(), name);
-  const auto make = [&]() -> Status {
-    TRY(const auto fd, parent.directory->handle()->fd());
-    const vault::Entry& entry = e.entry;
-    if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
-    TRY(const auto xattrs, context_.domain.xattrs(entry));
-    return context_.metadata.apply_at(fd->get(), name, entry, xattrs, !same, path);
-  };
-  if (const Status made = make(); !made.ok()) {
+  if (const Status made = make_other(*parent.directory, name, e.entry, same); !made.ok()) {
+    const std::string path = io::join_path(parent.directory->path(), name);
     const bool is_device = e.entry.type == vault::EntryType::char_device ||
                            e.entry.type == vault::EntryType::block_device;
     const bool told = is_device && made.error().code == std::errc::operation_not_permitted &&
@@ -422,6 +409,16 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
   return {};
 }
 
+// Makes the object, unless `same` is there already, and gives it its metadata.
+Status RestorePlanner::make_other(DirectoryTask& directory, const std::string& name,
+                                  const vault::Entry& entry, bool same) {
+  TRY(const auto fd, directory.handle()->fd());
+  if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
+  TRY(const auto xattrs, context_.domain.xattrs(entry));
+  return context_.metadata.apply_at(fd->get(), name, entry, xattrs, !same,
+                                    io::join_path(directory.path(), name));
+}
+
 void RestorePlanner::make_link(const PendingLink& link) {
   const LinkObject& object = link_objects_.at(link.key);
   const std::string path = io::join_path(link.directory->path(), link.name);
@@ -429,6 +426,8 @@ void RestorePlanner::make_link(const PendingLink& link) {
     context_.problem(path, "the file it is a hard link to was not restored");
     return;
   }
+  bool exists = false;
+  bool is_left = false;
   const auto make = [&]() -> Status {
     TRY(const auto from, object.directory->handle()->fd());
     TRY(const auto to, link.directory->handle()->fd());
@@ -437,30 +436,53 @@ void RestorePlanner::make_link(const PendingLink& link) {
     if (::fstatat(from->get(), object.name.c_str(), &wanted, AT_SYMLINK_NOFOLLOW) != 0) {
       return errno_error("");
     }
-    if (::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
-      if (there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino) return {};
-      if (options_.overwrite == Overwrite::never) return {};
-      if (!remove_name(to->get(), link.name, S_ISDIR(there.st_mode) ? AT_REMOVEDIR : 0)) {
-        return errno_error("");
-      }
-    }
-    const auto make_name = [&] {
-      return ::linkat(from->get(), object.name.c_str(), to->get(), link.name.c_str(), 0) == 0;
-    };
-    if (make_name()) return {};
-    if (errno != EPERM || !object.file) return errno_error("");
-    // It has its immutable flag already, and may not get names any more.
-    const ProtectionLifted lifted(from->get(), object.name);
-    if (!make_name()) return errno_error("");
-    return {};
+    exists = ::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
+    if (exists && same_object(there, wanted)) return {};
+    is_left = exists && leaves_existing(options_.overwrite, object.entry(), there);
+    if (is_left || put_hard_link(from->get(), object.name, to->get(), link.name)) return {};
+    return errno_error("");
   };
   if (const Status made = make(); !made.ok()) {
-    context_.failed(path, made.error());
+    const int error = made.error().code.value();
+    if (error == EXDEV || error == EMLINK || error == EPERM || error == EOPNOTSUPP) {
+      make_copy(link, object, exists);
+    } else {
+      context_.failed(path, made.error());
+    }
     return;
   }
   ++context_.progress.entries;
   const std::lock_guard lock(context_.mutex);
-  ++context_.report.links;
+  ++(is_left ? context_.report.files_skipped : context_.report.links);
+}
+
+void RestorePlanner::make_copy(const PendingLink& link, const LinkObject& object, bool exists) {
+  const vault::Entry& entry = object.entry();
+  const std::string path = io::join_path(link.directory->path(), link.name);
+  (void)context_.metadata.refused(EPERM, "hard link", path);  // told once, with how many
+  if (!object.file) {
+    if (exists) {
+      context_.problem(path, "what is there cannot be replaced by a hard link; remove it first");
+    } else if (const Status made = make_other(*link.directory, link.name, entry, false);
+               !made.ok()) {
+      context_.failed(path, made.error());
+    }
+    return;
+  }
+  const auto copy =
+      std::make_shared<FileTask>(context_, link.directory, link.name, entry,
+                                 exists ? FileTask::Mode::replace : FileTask::Mode::create);
+  const Status written =
+      vault::for_each_extent(context_.domain, entry, [&](uint64_t offset, const vault::Extent& x) {
+        if (!x.chunk) return Status();
+        if (context_.stopped) return Status(Error{Errc::interrupted, ""});
+        return context_.domain.with_chunk(*x.chunk, vault::ChunkKind::data, [&](ByteView bytes) {
+          copy->write(offset, bytes);
+          return Status();
+        });
+      });
+  if (!written.ok()) copy->fail(written.error());
+  copy->release();
 }
 
 void RestorePlanner::delete_extra(Frame& frame) {

@@ -50,7 +50,10 @@ class RestorePlanner {
   struct LinkObject {
     DirectoryTask::Ptr directory;  // held
     std::string name;
-    FileTask::Ptr file;  // null for links to other kinds
+    FileTask::Ptr file;                 // null for links to other kinds
+    std::optional<vault::Entry> other;  // of those
+
+    const vault::Entry& entry() const { return file ? file->entry() : *other; }
   };
   struct PendingLink {
     DirectoryTask::Ptr directory;  // held
@@ -67,7 +70,6 @@ class RestorePlanner {
   void pop();
   void visit(std::string_view action, const std::string& key);
   Status take(const vault::PathEntry& e, Frame& parent, const std::string& name);
-  bool leave_existing(const vault::Entry& entry, const struct stat& st) const;
   Status take_file(const vault::PathEntry& e, Frame& parent, const std::string& name, bool exists,
                    const struct stat& st);
   Status plan_content(const FileTask::Ptr& file);
@@ -76,9 +78,13 @@ class RestorePlanner {
   // Removes what is not a regular file where a file belongs. False if it stays; that was reported.
   bool clear_the_way(Frame& parent, const std::string& name, const std::string& key,
                      const struct stat& st);
+  Status make_other(DirectoryTask& directory, const std::string& name, const vault::Entry& entry,
+                    bool same);
   Status take_other(const vault::PathEntry& e, Frame& parent, const std::string& name, bool exists,
                     const struct stat& st);
   void make_link(const PendingLink& link);
+  // Where the system makes no further name.
+  void make_copy(const PendingLink& link, const LinkObject& object, bool exists);
   // Below a directory that the point has: names that it does not.
   void delete_extra(Frame& frame);
   void delete_name(Frame& frame, const std::string& name, const std::string& key);

@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <tuple>
 #include <unistd.h>
 
 #include <linux/falloc.h>
-#include <sys/stat.h>
 
 #include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
@@ -58,6 +58,14 @@ void RestoreContext::failed(const std::string& path, const Error& error) {
   }
 }
 
+bool leaves_existing(Overwrite overwrite, const vault::Entry& entry, const struct stat& st) {
+  if (overwrite == Overwrite::never) return true;
+  if (overwrite != Overwrite::if_newer) return false;
+  return std::make_tuple(entry.mtime_s, entry.mtime_ns) <=
+         std::make_tuple(static_cast<int64_t>(st.st_mtim.tv_sec),
+                         static_cast<uint32_t>(st.st_mtim.tv_nsec));
+}
+
 DirectoryTask::DirectoryTask(RestoreContext& context, Ptr parent, std::string name,
                              std::optional<vault::Entry> entry, DirectoryHandle::Ptr handle,
                              bool fresh)
@@ -98,11 +106,10 @@ bool DirectoryTask::ensure() {
     auto opened = parent_->handle()->open_child(name_);
     const bool in_the_way = !opened.ok() && (opened.error().code == std::errc::not_a_directory ||
                                              opened.error().code.value() == ELOOP);
-    if (in_the_way && context_.options.overwrite != Overwrite::never) {
+    if (in_the_way) {
       // A file or link where a directory belongs. Links are never followed.
-      if (!remove_name(fd->get(), name_, 0) || ::mkdirat(fd->get(), name_.c_str(), 0700) != 0) {
-        return errno_error(path());
-      }
+      TRYV(clear_the_way(fd->get()));
+      if (::mkdirat(fd->get(), name_.c_str(), 0700) != 0) return errno_error(path());
       fresh_ = true;
       opened = parent_->handle()->open_child(name_);
     }
@@ -121,6 +128,21 @@ bool DirectoryTask::ensure() {
   }
   lift_protection();
   return true;
+}
+
+Status DirectoryTask::clear_the_way(int parent_fd) {
+  const Overwrite overwrite = context_.options.overwrite;
+  struct stat st {};
+  if (::fstatat(parent_fd, name_.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno_error(path());
+  }
+  if (overwrite == Overwrite::never) return errno_error(ENOTDIR, path());
+  // Of a directory whose own entry is lost nothing says that it is newer.
+  if (entry_ ? leaves_existing(overwrite, *entry_, st) : overwrite == Overwrite::if_newer) {
+    return Error{{}, "what is in this directory's place is newer (--overwrite always replaces it)"};
+  }
+  if (!remove_name(parent_fd, name_, 0)) return errno_error(path());
+  return {};
 }
 
 // Nothing can be made or replaced in an immutable directory.

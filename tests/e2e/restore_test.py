@@ -176,6 +176,24 @@ class Restore(EndToEndTest):
             self.assertTrue(any(path in w for w in told[0]), told[0])
         self.assertFalse(any(left_out in w for w in told[0]), told[0])
 
+    @needs_root
+    def test_hard_links_across_file_systems(self):
+        write(f"{self.source}/a", noise(1_000_000), mtime_ns=10**18)
+        os.makedirs(f"{self.source}/d")
+        os.link(f"{self.source}/a", f"{self.source}/d/b")
+        os.link(f"{self.source}/a", f"{self.source}/d/c")
+        self.back_up()
+        os.makedirs(f"{self.to}/d")
+        self.mount("none", "size=9m", "-t", "tmpfs", at=f"{self.to}/d")
+        write(f"{self.to}/d/c", b"what was there")
+        for _ in range(2):
+            refused = self.restore().summary["refused"]
+            self.assertTrue(any("hard link" in r for r in refused), refused)
+            expected = describe(self.source)
+            for e in expected.values():
+                e.pop("links", None)
+            self.assert_same_tree(expected, self.to)
+
     def test_patterns(self):
         make_tree(self.source, 20)
         write(f"{self.source}/d0/x.txt", b"x")

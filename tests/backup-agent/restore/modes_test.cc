@@ -7,6 +7,7 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include "backup-agent/restore/temporary.h"
 #include "base/io/fd.h"
 #include "tests/backup-agent/system_calls.h"
 #include "tests/support/test_agent.h"
@@ -75,6 +76,108 @@ TEST_F(RestoreModes, OverwriteRules) {
       EXPECT_EQ(std::string(as_text(now)), c.is_replaced ? "content of a" : c.content);
       EXPECT_TRUE(std::filesystem::exists(agent.target("d/e/c")));
     }
+  }
+}
+
+// The first name is restored, and the others are to become names of the same file.
+TEST_F(RestoreModes, OverwriteRulesForHardLinks) {
+  for (const char* name : {"d/a2", "d/a3", "d/a4"}) {
+    testing::make_hard_link(agent.source("a"), agent.source(name));
+  }
+  ASSERT_OK(agent.backup());
+  for (const Overwrite overwrite :
+       {Overwrite::always, Overwrite::if_changed, Overwrite::if_newer, Overwrite::never}) {
+    SCOPED_TRACE(static_cast<int>(overwrite));
+    testing::remove_all(agent.target());
+    const std::pair<const char*, int64_t> there[] = {
+        {"d/a2", 1'400'000'000}, {"d/a3", 1'500'000'000}, {"d/a4", 1'600'000'000}};
+    for (const auto& [name, mtime_s] : there) {
+      write_file(agent.target(name), "x");
+      testing::set_mtime(agent.target(name), mtime_s, 5);
+    }
+    RestoreOptions options;
+    options.overwrite = overwrite;
+    const RestoreReport report = restore(options);
+    EXPECT_EQ(report.problem_count, 0u);
+    for (const auto& [name, mtime_s] : there) {
+      const bool stays = overwrite == Overwrite::never ||
+                         (overwrite == Overwrite::if_newer && mtime_s >= 1'500'000'000);
+      const Bytes now = testing::file_content(agent.target(name));
+      EXPECT_EQ(std::string(as_text(now)), stays ? "x" : "content of a") << name;
+      EXPECT_EQ(std::filesystem::equivalent(agent.target(name), agent.target("a")), !stays);
+    }
+    EXPECT_EQ(report.files_skipped, overwrite == Overwrite::never      ? 3u
+                                    : overwrite == Overwrite::if_newer ? 2u
+                                                                       : 0u);
+    const auto entries = std::filesystem::directory_iterator(agent.target("d"));
+    EXPECT_EQ(std::distance(begin(entries), end(entries)), 5) << "no temporary names";
+  }
+}
+
+// The system makes no further names: too many, another file system, one without hard links.
+TEST_F(RestoreModes, CopiesWhereHardLinksCannotBe) {
+  testing::make_hard_link(agent.source("d/b"), agent.source("d/b2"));
+  ASSERT_EQ(::mkfifo(agent.source("p").c_str(), 0640), 0);
+  testing::make_hard_link(agent.source("p"), agent.source("p2"));
+  ASSERT_OK(agent.backup());
+  for (const int error : {EMLINK, EXDEV, EPERM, EOPNOTSUPP, EIO}) {
+    for (const bool exists : {false, true}) {
+      SCOPED_TRACE(std::generic_category().message(error) + (exists ? ", exists" : ""));
+      testing::remove_all(agent.target());
+      if (exists) write_file(agent.target("d/b2"), "x");
+      const auto is_link = [&](const std::string& path) {
+        return path == agent.target("d/b2") || path == agent.target("p2") ||
+               path == agent.target("d/" + temporary_name("b2"));
+      };
+      // Then the copy gets its name.
+      std::map<std::string, int> left = {{"b2", exists ? 2 : 1}, {"p2", 1}};
+      if (error == EPERM) left = {{"b2", exists ? 3 : 2}, {"p2", 1}};
+      RestoreReport report;
+      {
+        const SystemCalls calls(
+            agent.target(), [&](const std::string& call, const std::string& path) {
+              if (call != "linkat" || !is_link(path)) return 0;
+              return left[path == agent.target("p2") ? "p2" : "b2"]-- > 0 ? error : 0;
+            });
+        report = restore({});
+      }
+      if (error == EIO) {
+        EXPECT_EQ(report.problem_count, 2u);
+        EXPECT_EQ(std::filesystem::exists(agent.target("d/b2")), exists);
+        if (exists) {
+          EXPECT_EQ(as_text(testing::file_content(agent.target("d/b2"))), "x");
+        }
+        continue;
+      }
+      EXPECT_EQ(report.problem_count, 0u);
+      EXPECT_EQ(testing::file_content(agent.target("d/b2")),
+                testing::file_content(agent.source("d/b2")));
+      EXPECT_FALSE(std::filesystem::equivalent(agent.target("d/b2"), agent.target("d/b")));
+      EXPECT_EQ(std::filesystem::last_write_time(agent.target("d/b2")),
+                std::filesystem::last_write_time(agent.source("d/b2")));
+      EXPECT_TRUE(std::filesystem::is_fifo(agent.target("p2")));
+    }
+  }
+}
+
+TEST_F(RestoreModes, ANewerFileInPlaceOfADirectoryStaysWithIfNewer) {
+  struct stat st {};
+  ASSERT_EQ(::stat(agent.source("d").c_str(), &st), 0);
+  for (const bool is_newer : {true, false}) {
+    testing::remove_all(agent.target());
+    write_file(agent.target("d"), "x");
+    testing::set_mtime(agent.target("d"), st.st_mtim.tv_sec + (is_newer ? 5 : -5));
+    RestoreOptions options;
+    options.overwrite = Overwrite::if_newer;
+    const RestoreReport report = restore(options);
+    EXPECT_EQ(report.problem_count, is_newer ? 1u : 0u);
+    EXPECT_EQ(std::filesystem::is_regular_file(agent.target("d")), is_newer);
+    if (is_newer) {
+      EXPECT_EQ(report.problems[0].path, agent.target("d"));
+      EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("newer"));
+      EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("--overwrite"));
+    }
+    EXPECT_TRUE(std::filesystem::exists(agent.target("a")));
   }
 }
 
