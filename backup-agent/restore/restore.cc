@@ -20,15 +20,6 @@ Result<DirectoryHandle::Ptr> open_target(const RestoreOptions& options, bool& fr
   return DirectoryHandle::open_root(pool, options.target);
 }
 
-std::vector<std::string> backed_up_keys(const vault::RecoveryPoint& point) {
-  std::vector<std::string> keys;
-  if (!point.body) return keys;
-  for (const std::string& path : point.body->paths) {
-    keys.push_back(path.starts_with('/') ? path.substr(1) : path);
-  }
-  return keys;
-}
-
 }  // namespace
 
 Result<Filter> restore_filter(const RestoreOptions& options) {
@@ -67,7 +58,7 @@ Result<RestoreReport> run_restore(vault::VaultReader& vault, const vault::Recove
     WindowRunner runner(context);
     while (auto window = windows.pop()) runner.run(**window);
   });
-  RestorePlanner planner(context, root, backed_up_keys(point), filter, windows);
+  RestorePlanner planner(context, root, Coverage(point), filter, windows);
   Status planned = planner.plan(std::move(target), fresh, stop);
   if (!planned.ok()) context.fail(planned.error());
   windows.close();

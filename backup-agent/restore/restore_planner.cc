@@ -8,7 +8,8 @@
 
 #include <sys/sysmacros.h>
 
-#include "backup-agent/restore/remove_tree.h"
+#include "backup-agent/restore/hard_link.h"
+#include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
 #include "vault/errc.h"
 
@@ -78,7 +79,7 @@ Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
   cursor.pass_over_damage([this](const vault::LostEntries& lost) { take_note(lost); });
   TRYV(cursor.seek(options_.subpath));
   if (cursor.at_end() || !vault::is_within(cursor->key, options_.subpath)) {
-    if (!lost_.empty()) return lost_.front().reason;
+    if (!coverage_.lost().empty()) return coverage_.lost().front().reason;
     return errno_error(ENOENT, "the recovery point has no /" + options_.subpath);
   }
   base_ = options_.subpath;
@@ -90,6 +91,7 @@ Status RestorePlanner::plan(DirectoryHandle::Ptr target, bool target_is_fresh,
     const size_t slash = options_.subpath.rfind('/');
     base_ = slash == std::string::npos ? "" : options_.subpath.substr(0, slash);
   }
+  if (options_.delete_extra && target && !target_is_fresh) TRYV(prepare_to_delete(*target));
   push(base_,
        std::make_shared<DirectoryTask>(context_, nullptr, "", base_entry, std::move(target),
                                        target_is_fresh),
@@ -125,7 +127,7 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
     const bool is_directory = e.entry.type == vault::EntryType::directory;
     Frame& parent = frames_.back();
     const std::string name = name_in(parent.key, e.key);
-    if (options_.delete_extra) parent.names.insert(name.substr(0, name.find('/')));
+    if (deletes_) parent.names.insert(name.substr(0, name.find('/')));
     if (filter_.excludes(e.key, is_directory)) {
       TRYV(cursor.skip_subtree());
       continue;
@@ -135,7 +137,8 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
       const std::string way = name.substr(0, name.find('/'));
       const std::string way_key = parent.key.empty() ? way : parent.key + "/" + way;
       const bool wanted = included && !filter_.excludes(way_key, true);
-      if (wanted && is_lost(way_key) && enter_lost_directory(parent, way, way_key)) continue;
+      const bool is_lost = wanted && coverage_.is_lost(way_key);
+      if (is_lost && enter_lost_directory(parent, way, way_key)) continue;
       if (wanted) context_.problem("/" + e.key, "its directory is missing from the point");
       TRYV(cursor.skip_subtree());
       continue;
@@ -165,13 +168,8 @@ Status RestorePlanner::walk(vault::PathCursor& cursor, const std::stop_token& st
 
 void RestorePlanner::take_note(const vault::LostEntries& lost) {
   if (!lost.may_touch(options_.subpath)) return;
-  lost_.push_back(lost);
+  coverage_.add_lost(lost);
   context_.problem("/" + lost.first, lost.text());
-}
-
-bool RestorePlanner::is_lost(const std::string& key) const {
-  return std::any_of(lost_.begin(), lost_.end(),
-                     [&](const auto& lost) { return lost.may_include(key); });
 }
 
 // Makes the next directory on the way to an entry, whose own entry cannot be read. False if it
@@ -191,21 +189,53 @@ bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name
   return true;
 }
 
+// Finds the vault, and whether anything may be deleted at all.
+Status RestorePlanner::prepare_to_delete(DirectoryHandle& target) {
+  struct stat st {};
+  if (!options_.vault.empty() && ::stat(options_.vault.c_str(), &st) == 0) {
+    vault_ = DirectoryId{st.st_dev, st.st_ino};
+  }
+  std::string reason = coverage_.doubt();
+  if (vault_) {
+    TRY(const auto fd, target.fd());
+    TRY(const bool is_in_vault, is_inside(fd->get(), *vault_));
+    if (is_in_vault) reason = "it is in the vault";
+  }
+  deletes_ = reason.empty();
+  if (!deletes_) context_.problem(options_.target, "nothing was deleted: " + reason);
+  return {};
+}
+
 void RestorePlanner::push(std::string key, DirectoryTask::Ptr directory, bool included) {
   // Of the directories above what was backed up the point knows nothing but the way down.
-  const bool is_whole = std::any_of(backed_up_.begin(), backed_up_.end(),
-                                    [&](const auto& path) { return vault::is_within(key, path); });
-  frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}});
+  const bool is_whole = coverage_.has_whole(key);
+  frames_.push_back({std::move(key), std::move(directory), included, is_whole, {}, false, {}});
+  if (!deletes_) return;
+  // Directories on the way are opened only when something in them is restored.
+  size_t next = frames_.size();
+  while (next > 0 && frames_[next - 1].id == DirectoryId{}) --next;
+  for (; next < frames_.size(); ++next) identify(next);
+}
+
+void RestorePlanner::identify(size_t index) {
+  Frame& frame = frames_[index];
+  if (!frame.directory->handle()) return;
+  const auto run = [&]() -> Status {
+    TRY(const auto fd, frame.directory->handle()->fd());
+    TRY(frame.id, directory_id(fd->get()));
+    return {};
+  };
+  if (const Status known = run(); !known.ok()) {
+    context_.failed(frame.directory->path(), known.error());
+    frame.is_whole = false;
+  }
+  frame.is_in_vault = frame.id == vault_ || (index > 0 && frames_[index - 1].is_in_vault);
 }
 
 void RestorePlanner::pop() {
   Frame frame = std::move(frames_.back());
   frames_.pop_back();
-  // What may have been among entries that cannot be read is not deleted.
-  const bool is_known = frame.is_whole && lost_.empty();
-  if (options_.delete_extra && frame.included && is_known && !context_.stopped) {
-    delete_extra(frame);
-  }
+  if (deletes_ && frame.included && frame.is_whole && !context_.stopped) delete_extra(frame);
   frame.directory->release();
 }
 
@@ -239,19 +269,11 @@ Status RestorePlanner::take(const vault::PathEntry& e, Frame& parent, const std:
   return take_other(e, parent, name, exists, st);
 }
 
-bool RestorePlanner::leave_existing(const vault::Entry& entry, const struct stat& st) const {
-  if (options_.overwrite == Overwrite::never) return true;
-  if (options_.overwrite != Overwrite::if_newer) return false;
-  return std::tie(entry.mtime_s, entry.mtime_ns) <=
-         std::make_tuple(static_cast<int64_t>(st.st_mtim.tv_sec),
-                         static_cast<uint32_t>(st.st_mtim.tv_nsec));
-}
-
 Status RestorePlanner::take_file(const vault::PathEntry& e, Frame& parent, const std::string& name,
                                  bool exists, const struct stat& st) {
   FileTask::Mode mode = FileTask::Mode::create;
   if (exists) {
-    if (leave_existing(e.entry, st)) {
+    if (leaves_existing(options_.overwrite, e.entry, st)) {
       visit("skip", e.key);
       const std::lock_guard lock(context_.mutex);
       ++context_.report.files_skipped;
@@ -272,6 +294,7 @@ Status RestorePlanner::take_file(const vault::PathEntry& e, Frame& parent, const
       }
     }
   }
+  if (deletes_ && mode == FileTask::Mode::replace) parent.names.insert(temporary_name(name));
   visit(mode == FileTask::Mode::keep    ? "unchanged"
         : mode == FileTask::Mode::patch ? "patch"
                                         : "write",
@@ -322,35 +345,38 @@ void RestorePlanner::remember_link_object(const vault::PathEntry& e, Frame& pare
                                           const std::string& name, FileTask::Ptr file) {
   if (!e.entry.has_links && e.entry.link_to.empty()) return;
   parent.directory->hold();
-  link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = {parent.directory, name,
-                                                                      std::move(file)};
+  LinkObject object{parent.directory, name, std::move(file), {}};
+  if (!object.file) object.other = e.entry;
+  link_objects_[e.entry.link_to.empty() ? e.key : e.entry.link_to] = std::move(object);
 }
 
 bool RestorePlanner::clear_the_way(Frame& parent, const std::string& name, const std::string& key,
                                    const struct stat& st) {
+  const bool is_directory = S_ISDIR(st.st_mode);
+  if (is_directory && deletes_ && !parent.is_in_vault) {
+    const auto removed = remove(*parent.directory->handle(), name, key);
+    if (removed.ok() && *removed == Removed::all) return true;
+    context_.problem("/" + key, "a directory is in its place" +
+                                    (removed.ok() ? "" : ": " + removed.error().message()));
+    return false;
+  }
   if (options_.dry_run) return true;
-  const auto remove = [&]() -> Status {
+  const auto clear = [&]() -> Status {
     TRY(const auto fd, parent.directory->handle()->fd());
-    if (S_ISDIR(st.st_mode) && options_.delete_extra) {
-      return remove_tree(*parent.directory->handle(), name);
-    }
-    if (!remove_name(fd->get(), name, S_ISDIR(st.st_mode) ? AT_REMOVEDIR : 0)) {
-      return errno_error("");
-    }
+    if (!remove_name(fd->get(), name, is_directory ? AT_REMOVEDIR : 0)) return errno_error("");
     return {};
   };
-  const Status removed = remove();
+  const Status removed = clear();
   if (removed.ok()) return true;
-  context_.problem("/" + key,
-                   S_ISDIR(st.st_mode)
-                       ? "a directory is in its place (--delete removes it)"
-                       : "what is in its place cannot be removed: " + removed.error().message());
+  context_.problem("/" + key, is_directory ? "a directory is in its place (--delete removes it)"
+                                           : "what is in its place cannot be removed: " +
+                                                 removed.error().message());
   return false;
 }
 
 Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, const std::string& name,
                                   bool exists, const struct stat& st) {
-  if (exists && leave_existing(e.entry, st)) {
+  if (exists && leaves_existing(options_.overwrite, e.entry, st)) {
     visit("skip", e.key);
     return {};
   }
@@ -359,26 +385,15 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
     TRY(const auto fd, parent.directory->handle()->fd());
     same = is_same_object(fd->get(), name, e.entry, st);
   }
+  if (exists && !same && !clear_the_way(parent, name, e.key, st)) return {};
   visit(same ? "unchanged" : "write", e.key);
   if (options_.dry_run) {
     const std::lock_guard lock(context_.mutex);
     if (!same) ++context_.report.others;
     return {};
   }
-  if (exists && !same && !clear_the_way(parent, name, e.key, st)) return {};
-  const std::string path = io::join_path(parent.directory->path(), name);
-  const auto make = [&]() -> Status {
-    TRY(const auto fd, parent.directory->handle()->fd());
-    const vault::Entry& entry = e.entry;
-    if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
-    const auto xattrs = context_.domain.xattrs(entry);
-    const bool clean = !same && !parent.directory->gives_acls();
-    TRYV(context_.metadata.apply_at(fd->get(), name, entry, xattrs.ok() ? &*xattrs : nullptr, clean,
-                                    path));
-    if (!xattrs.ok()) return Error(xattrs.error()).in("extended attributes");
-    return {};
-  };
-  if (const Status made = make(); !made.ok()) {
+  if (const Status made = make_other(*parent.directory, name, e.entry, same); !made.ok()) {
+    const std::string path = io::join_path(parent.directory->path(), name);
     const bool is_device = e.entry.type == vault::EntryType::char_device ||
                            e.entry.type == vault::EntryType::block_device;
     const bool told = is_device && made.error().code == std::errc::operation_not_permitted &&
@@ -394,6 +409,19 @@ Status RestorePlanner::take_other(const vault::PathEntry& e, Frame& parent, cons
   return {};
 }
 
+// Makes the object, unless `same` is there already, and gives it its metadata.
+Status RestorePlanner::make_other(DirectoryTask& directory, const std::string& name,
+                                  const vault::Entry& entry, bool same) {
+  TRY(const auto fd, directory.handle()->fd());
+  if (!same && !make_object(fd->get(), name, entry)) return errno_error("");
+  const auto xattrs = context_.domain.xattrs(entry);
+  const bool clean = !same && !directory.gives_acls();
+  TRYV(context_.metadata.apply_at(fd->get(), name, entry, xattrs.ok() ? &*xattrs : nullptr, clean,
+                                  io::join_path(directory.path(), name)));
+  if (!xattrs.ok()) return Error(xattrs.error()).in("extended attributes");
+  return {};
+}
+
 void RestorePlanner::make_link(const PendingLink& link) {
   const LinkObject& object = link_objects_.at(link.key);
   const std::string path = io::join_path(link.directory->path(), link.name);
@@ -401,6 +429,8 @@ void RestorePlanner::make_link(const PendingLink& link) {
     context_.problem(path, "the file it is a hard link to was not restored");
     return;
   }
+  bool exists = false;
+  bool is_left = false;
   const auto make = [&]() -> Status {
     TRY(const auto from, object.directory->handle()->fd());
     TRY(const auto to, link.directory->handle()->fd());
@@ -409,52 +439,104 @@ void RestorePlanner::make_link(const PendingLink& link) {
     if (::fstatat(from->get(), object.name.c_str(), &wanted, AT_SYMLINK_NOFOLLOW) != 0) {
       return errno_error("");
     }
-    if (::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0) {
-      if (there.st_dev == wanted.st_dev && there.st_ino == wanted.st_ino) return {};
-      if (options_.overwrite == Overwrite::never) return {};
-      if (!remove_name(to->get(), link.name, S_ISDIR(there.st_mode) ? AT_REMOVEDIR : 0)) {
-        return errno_error("");
-      }
-    }
-    const auto make_name = [&] {
-      return ::linkat(from->get(), object.name.c_str(), to->get(), link.name.c_str(), 0) == 0;
-    };
-    if (make_name()) return {};
-    if (errno != EPERM || !object.file) return errno_error("");
-    // It has its immutable flag already, and may not get names any more.
-    const ProtectionLifted lifted(from->get(), object.name);
-    if (!make_name()) return errno_error("");
-    return {};
+    exists = ::fstatat(to->get(), link.name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0;
+    if (exists && same_object(there, wanted)) return {};
+    is_left = exists && leaves_existing(options_.overwrite, object.entry(), there);
+    if (is_left || put_hard_link(from->get(), object.name, to->get(), link.name)) return {};
+    return errno_error("");
   };
   if (const Status made = make(); !made.ok()) {
-    context_.failed(path, made.error());
+    const int error = made.error().code.value();
+    if (error == EXDEV || error == EMLINK || error == EPERM || error == EOPNOTSUPP) {
+      make_copy(link, object, exists);
+    } else {
+      context_.failed(path, made.error());
+    }
     return;
   }
   ++context_.progress.entries;
   const std::lock_guard lock(context_.mutex);
-  ++context_.report.links;
+  ++(is_left ? context_.report.files_skipped : context_.report.links);
+}
+
+void RestorePlanner::make_copy(const PendingLink& link, const LinkObject& object, bool exists) {
+  const vault::Entry& entry = object.entry();
+  const std::string path = io::join_path(link.directory->path(), link.name);
+  (void)context_.metadata.refused(EPERM, "hard link", path);  // told once, with how many
+  if (!object.file) {
+    if (exists) {
+      context_.problem(path, "what is there cannot be replaced by a hard link; remove it first");
+    } else if (const Status made = make_other(*link.directory, link.name, entry, false);
+               !made.ok()) {
+      context_.failed(path, made.error());
+    }
+    return;
+  }
+  const auto copy =
+      std::make_shared<FileTask>(context_, link.directory, link.name, entry,
+                                 exists ? FileTask::Mode::replace : FileTask::Mode::create);
+  const Status written =
+      vault::for_each_extent(context_.domain, entry, [&](uint64_t offset, const vault::Extent& x) {
+        if (!x.chunk) return Status();
+        if (context_.stopped) return Status(Error{Errc::interrupted, ""});
+        return context_.domain.with_chunk(*x.chunk, vault::ChunkKind::data, [&](ByteView bytes) {
+          copy->write(offset, bytes);
+          return Status();
+        });
+      });
+  if (!written.ok()) copy->fail(written.error());
+  copy->release();
 }
 
 void RestorePlanner::delete_extra(Frame& frame) {
-  if (!frame.directory->handle() || frame.directory->is_fresh()) return;
+  if (!frame.directory->handle() || frame.directory->is_fresh() || frame.is_in_vault) return;
+  // What is mounted below the target the backup may have left out: it then is an empty directory of
+  // the point.
+  const bool is_mounted = !frames_.empty() && frame.id.first != frames_.back().id.first;
+  if (is_mounted && frame.names.empty()) return;
   const auto run = [&]() -> Status {
+    TRY(const auto fd, frame.directory->handle()->fd());
     TRY(const auto names, list_names(*frame.directory->handle()));
     for (const auto& [name, is_directory] : names) {
       const std::string key = frame.key.empty() ? name : frame.key + "/" + name;
       if (frame.names.contains(name) || filter_.excludes(key, is_directory)) continue;
-      visit("delete", key);
-      if (!options_.dry_run) {
-        if (const Status gone = remove_tree(*frame.directory->handle(), name); !gone.ok()) {
-          context_.failed(io::join_path(frame.directory->path(), name), gone.error());
-          continue;
-        }
+      if (!coverage_.is_absent(key) || is_temporary_in_use(fd->get(), name)) continue;
+      if (is_mounted) {
+        context_.problem(frame.directory->path(),
+                         "is another file system; what the point does not have was left in it");
+        return {};
       }
-      const std::lock_guard lock(context_.mutex);
-      ++context_.report.deleted;
+      delete_name(frame, name, key);
     }
     return {};
   };
   if (const Status done = run(); !done.ok()) context_.failed(frame.directory->path(), done.error());
+}
+
+void RestorePlanner::delete_name(Frame& frame, const std::string& name, const std::string& key) {
+  const auto removed = remove(*frame.directory->handle(), name, key);
+  if (!removed.ok()) {
+    context_.failed(io::join_path(frame.directory->path(), name), removed.error());
+    return;
+  }
+  if (*removed != Removed::nothing) visit("delete", key);
+  if (*removed != Removed::all) return;
+  const std::lock_guard lock(context_.mutex);
+  ++context_.report.deleted;
+}
+
+Result<Removed> RestorePlanner::remove(DirectoryHandle& directory, const std::string& name,
+                                       const std::string& key) {
+  RemoveOptions how;
+  how.spared = vault_;
+  how.dry_run = options_.dry_run;
+  how.keeps = [&](const std::string& below, bool is_directory) {
+    return filter_.excludes(below.empty() ? key : key + "/" + below, is_directory);
+  };
+  how.on_left = [&](const std::string& path, const std::string& reason) {
+    context_.problem(path, reason);
+  };
+  return remove_tree(directory, name, how);
 }
 
 void RestorePlanner::submit() {

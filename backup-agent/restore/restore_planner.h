@@ -12,6 +12,8 @@
 
 #include <sys/stat.h>
 
+#include "backup-agent/restore/coverage.h"
+#include "backup-agent/restore/remove_tree.h"
 #include "backup-agent/restore/window.h"
 #include "base/async/bounded_queue.h"
 
@@ -19,14 +21,12 @@ namespace holdfast::backup_agent {
 
 class RestorePlanner {
  public:
-  // `backed_up`: keys of the paths that the backup was asked for.
-  RestorePlanner(RestoreContext& context, const vault::ChunkId& root,
-                 std::vector<std::string> backed_up, const Filter& filter,
-                 async::BoundedQueue<std::unique_ptr<Window>>& windows)
+  RestorePlanner(RestoreContext& context, const vault::ChunkId& root, Coverage coverage,
+                 const Filter& filter, async::BoundedQueue<std::unique_ptr<Window>>& windows)
       : context_(context),
         options_(context.options),
         root_(root),
-        backed_up_(std::move(backed_up)),
+        coverage_(std::move(coverage)),
         filter_(filter),
         windows_(windows) {}
 
@@ -41,14 +41,19 @@ class RestorePlanner {
   struct Frame {
     std::string key;
     DirectoryTask::Ptr directory;
-    bool included;                // itself or something above it matches an include pattern
-    bool is_whole;                // the point knows everything that belongs in it
+    bool included;   // itself or something above it matches an include pattern
+    bool is_whole;   // the point knows everything that belongs in it
+    DirectoryId id;  // zeros if it is not there, or nothing is deleted
+    bool is_in_vault;
     std::set<std::string> names;  // of the point, for delete
   };
   struct LinkObject {
     DirectoryTask::Ptr directory;  // held
     std::string name;
-    FileTask::Ptr file;  // null for links to other kinds
+    FileTask::Ptr file;                 // null for links to other kinds
+    std::optional<vault::Entry> other;  // of those
+
+    const vault::Entry& entry() const { return file ? file->entry() : *other; }
   };
   struct PendingLink {
     DirectoryTask::Ptr directory;  // held
@@ -58,13 +63,13 @@ class RestorePlanner {
 
   Status walk(vault::PathCursor& cursor, const std::stop_token& stop);
   void take_note(const vault::LostEntries& lost);
-  bool is_lost(const std::string& key) const;
   bool enter_lost_directory(Frame& parent, const std::string& name, const std::string& key);
+  Status prepare_to_delete(DirectoryHandle& target);
   void push(std::string key, DirectoryTask::Ptr directory, bool included);
+  void identify(size_t index);  // of frames_
   void pop();
   void visit(std::string_view action, const std::string& key);
   Status take(const vault::PathEntry& e, Frame& parent, const std::string& name);
-  bool leave_existing(const vault::Entry& entry, const struct stat& st) const;
   Status take_file(const vault::PathEntry& e, Frame& parent, const std::string& name, bool exists,
                    const struct stat& st);
   Status plan_content(const FileTask::Ptr& file);
@@ -73,21 +78,29 @@ class RestorePlanner {
   // Removes what is not a regular file where a file belongs. False if it stays; that was reported.
   bool clear_the_way(Frame& parent, const std::string& name, const std::string& key,
                      const struct stat& st);
+  Status make_other(DirectoryTask& directory, const std::string& name, const vault::Entry& entry,
+                    bool same);
   Status take_other(const vault::PathEntry& e, Frame& parent, const std::string& name, bool exists,
                     const struct stat& st);
   void make_link(const PendingLink& link);
+  // Where the system makes no further name.
+  void make_copy(const PendingLink& link, const LinkObject& object, bool exists);
   // Below a directory that the point has: names that it does not.
   void delete_extra(Frame& frame);
+  void delete_name(Frame& frame, const std::string& name, const std::string& key);
+  Result<Removed> remove(DirectoryHandle& directory, const std::string& name,
+                         const std::string& key);
   void submit();
 
   RestoreContext& context_;
   const RestoreOptions& options_;
   const vault::ChunkId root_;
-  const std::vector<std::string> backed_up_;
+  Coverage coverage_;
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
-  std::vector<vault::LostEntries> lost_;
+  std::optional<DirectoryId> vault_;
+  bool deletes_ = false;
   std::vector<Frame> frames_;
   std::unique_ptr<Window> window_ = std::make_unique<Window>();
   std::unordered_map<std::string, LinkObject> link_objects_;

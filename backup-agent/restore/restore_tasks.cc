@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
+#include <tuple>
 #include <unistd.h>
 
 #include <linux/falloc.h>
-#include <sys/stat.h>
 #include <sys/xattr.h>
 
+#include "backup-agent/restore/temporary.h"
 #include "backup-agent/scan/metadata.h"
-#include "base/crypto/hash.h"
 
 namespace holdfast::backup_agent {
 namespace {
@@ -34,10 +34,6 @@ Status write_all(int fd, ByteView bytes, uint64_t offset) {
     offset += static_cast<uint64_t>(n);
   }
   return {};
-}
-
-std::string temporary_name(std::string_view name) {
-  return ".holdfast-" + to_hex(ByteView(crypto::sha256(as_bytes(name))).first(8));
 }
 
 }  // namespace
@@ -69,6 +65,14 @@ Status RestoreContext::apply_metadata(int fd, const vault::Entry& entry, bool cl
   const Status applied = metadata.apply(fd, entry, xattrs.ok() ? &*xattrs : nullptr, clean, path);
   if (!xattrs.ok()) return Error(xattrs.error()).in("extended attributes");
   return applied;
+}
+
+bool leaves_existing(Overwrite overwrite, const vault::Entry& entry, const struct stat& st) {
+  if (overwrite == Overwrite::never) return true;
+  if (overwrite != Overwrite::if_newer) return false;
+  return std::make_tuple(entry.mtime_s, entry.mtime_ns) <=
+         std::make_tuple(static_cast<int64_t>(st.st_mtim.tv_sec),
+                         static_cast<uint32_t>(st.st_mtim.tv_nsec));
 }
 
 DirectoryTask::DirectoryTask(RestoreContext& context, Ptr parent, std::string name,
@@ -111,11 +115,10 @@ bool DirectoryTask::ensure() {
     auto opened = parent_->handle()->open_child(name_);
     const bool in_the_way = !opened.ok() && (opened.error().code == std::errc::not_a_directory ||
                                              opened.error().code.value() == ELOOP);
-    if (in_the_way && context_.options.overwrite != Overwrite::never) {
+    if (in_the_way) {
       // A file or link where a directory belongs. Links are never followed.
-      if (!remove_name(fd->get(), name_, 0) || ::mkdirat(fd->get(), name_.c_str(), 0700) != 0) {
-        return errno_error(path());
-      }
+      TRYV(clear_the_way(fd->get()));
+      if (::mkdirat(fd->get(), name_.c_str(), 0700) != 0) return errno_error(path());
       fresh_ = true;
       opened = parent_->handle()->open_child(name_);
     }
@@ -138,6 +141,21 @@ bool DirectoryTask::ensure() {
   }
   lift_protection();
   return true;
+}
+
+Status DirectoryTask::clear_the_way(int parent_fd) {
+  const Overwrite overwrite = context_.options.overwrite;
+  struct stat st {};
+  if (::fstatat(parent_fd, name_.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno_error(path());
+  }
+  if (overwrite == Overwrite::never) return errno_error(ENOTDIR, path());
+  // Of a directory whose own entry is lost nothing says that it is newer.
+  if (entry_ ? leaves_existing(overwrite, *entry_, st) : overwrite == Overwrite::if_newer) {
+    return Error{{}, "what is in this directory's place is newer (--overwrite always replaces it)"};
+  }
+  if (!remove_name(parent_fd, name_, 0)) return errno_error(path());
+  return {};
 }
 
 // Nothing can be made or replaced in an immutable directory.
@@ -211,14 +229,9 @@ Result<int> FileTask::open() {
       if (!fd_) fd_ = io::Fd(::openat(directory->get(), name_.c_str(), kCreate, mode));
       break;
     case Mode::replace:
-      // No name either while it is written. Its second name is the same at every run: what a killed
-      // one left, the next one takes away.
-      temporary_ = temporary_name(name_);
+      // No name either while it is written.
       open_unnamed(directory->get(), mode);
-      if (!fd_) fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
-      if (!fd_ && errno == EEXIST && remove_name(directory->get(), temporary_, 0)) {
-        fd_ = io::Fd(::openat(directory->get(), temporary_.c_str(), kCreate, mode));
-      }
+      if (!fd_) temporary_ = create_temporary(directory->get(), name_, mode, fd_);
       break;
     case Mode::patch:
       fd_ = io::Fd(::openat(directory->get(), name_.c_str(), O_RDWR | kOpen));
@@ -253,13 +266,8 @@ void FileTask::open_unnamed(int directory_fd, mode_t mode) {
 bool FileTask::link_unnamed(int directory_fd, const std::string& name) const {
   // The first form needs a capability, the second /proc.
   const std::string proc = "/proc/self/fd/" + std::to_string(fd_.get());
-  const auto link = [&] {
-    return ::linkat(fd_.get(), "", directory_fd, name.c_str(), AT_EMPTY_PATH) == 0 ||
-           ::linkat(AT_FDCWD, proc.c_str(), directory_fd, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
-  };
-  if (link()) return true;
-  if (errno != EEXIST || name != temporary_) return false;
-  return remove_name(directory_fd, name, 0) && link();
+  return ::linkat(fd_.get(), "", directory_fd, name.c_str(), AT_EMPTY_PATH) == 0 ||
+         ::linkat(AT_FDCWD, proc.c_str(), directory_fd, name.c_str(), AT_SYMLINK_FOLLOW) == 0;
 }
 
 void FileTask::write(uint64_t offset, ByteView bytes) {
@@ -344,8 +352,13 @@ Status FileTask::put_in_place() {
   if (mode_ != Mode::replace && !unnamed_) return {};
   TRY(const auto directory, directory_->handle()->fd());
   if (unnamed_) {
-    if (!link_unnamed(directory->get(), mode_ == Mode::replace ? temporary_ : name_)) {
-      return errno_error(path());
+    const auto link = [&](const std::string& name) { return link_unnamed(directory->get(), name); };
+    if (mode_ != Mode::replace) {
+      if (!link(name_)) return errno_error(path());
+    } else {
+      (void)lock_temporary(fd_.get());  // nobody else can have it
+      temporary_ = make_temporary(directory->get(), name_, link);
+      if (temporary_.empty()) return errno_error(path());
     }
     unnamed_ = false;
     if (mode_ != Mode::replace) return {};

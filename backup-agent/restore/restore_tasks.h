@@ -6,6 +6,8 @@
 #include <mutex>
 #include <optional>
 
+#include <sys/stat.h>
+
 #include "backup-agent/restore/restore.h"
 #include "backup-agent/restore/written_file_systems.h"
 #include "backup-agent/scan/directory.h"
@@ -36,6 +38,9 @@ struct RestoreContext {
   Status apply_metadata(int fd, const vault::Entry& entry, bool clean, const std::string& path);
 };
 
+// Whether what is there stays, by the overwrite rule.
+bool leaves_existing(Overwrite overwrite, const vault::Entry& entry, const struct stat& st);
+
 // A directory: made when first needed, given its metadata when everything in it is done. Whoever
 // still has something to do in it holds a reference.
 class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
@@ -60,6 +65,8 @@ class DirectoryTask : public std::enable_shared_from_this<DirectoryTask> {
   void release();
 
  private:
+  // Removes what is there and no directory, unless the overwrite rule leaves it.
+  Status clear_the_way(int parent_fd);
   void lift_protection();
   void finish();
 

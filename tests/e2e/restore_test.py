@@ -86,8 +86,15 @@ class Restore(EndToEndTest):
         self.back_up()
         write(f"{self.to}/keep.log", b"k")
         write(f"{self.to}/gone.txt", b"g")
+        write(f"{self.to}/extra/below/keep.log", b"k")
+        write(f"{self.to}/extra/below/gone.txt", b"g")
+        write(f"{self.to}/extra/too/gone.txt", b"g")
+        write(f"{self.to}/log/gone.txt", b"g")
         self.restore("--delete", "--exclude", "*.log")
-        self.assertEqual(self.contents(), {"a.txt": b"1", "keep.log": b"k"})
+        self.assertEqual(self.contents(), {"a.txt": b"1", "keep.log": b"k",
+                                           "extra/below/keep.log": b"k"})
+        self.assertEqual(sorted(os.listdir(self.to)), ["a.txt", "extra", "keep.log"])
+        self.assertEqual(os.listdir(f"{self.to}/extra"), ["below"])
 
     def test_delete_of_the_whole_point_stays_inside_its_paths(self):
         write(f"{self.source}/a", b"1")
@@ -98,6 +105,101 @@ class Restore(EndToEndTest):
         self.assertFalse(os.path.exists(f"{self.to}{self.source}/extra"))
         self.assertTrue(os.path.exists(f"{self.to}/elsewhere/x"),
                         "--delete removed what no path of the point covers")
+
+    def test_delete_spares_the_vault_inside(self):
+        vault = f"{self.source}/vault"
+        client = self.created("inside", vault)
+        write(f"{self.source}/a", b"1")
+        client.backup(self.source)
+        write(f"{self.source}/extra", b"x")
+        before = describe(vault, times=False)
+        done = client.restore(f"latest:{self.source}", self.source, "--delete")
+        self.assertEqual(done.summary["deleted"], 1)
+        self.assert_same_tree(before, vault, times=False)
+        client.check()
+        # A point from before the vault was there does not know its directory at all.
+        moved = self.path("moved")
+        os.rename(vault, moved)
+        client.vault = moved
+        client.backup(self.source)
+        os.rename(moved, vault)
+        client.vault = vault
+        told = client.restore(f"latest:{self.source}", self.source, "--delete", expect=WARNINGS)
+        self.assertEqual(told.summary["deleted"], 0)
+        self.assertTrue(any(vault in w for w in told.warnings), told.warnings)
+        client.check()
+
+    @needs_root
+    @needs("setpriv")
+    def test_delete_leaves_what_the_backup_could_not_read(self):
+        make_tree(self.source, 20)
+        write(f"{self.source}/secret", b"mine", mode=0)
+        os.makedirs(f"{self.source}/closed/below")
+        os.chmod(f"{self.source}/closed", 0)
+        before = describe(self.source)
+        vault = self.path("of nobody", "vault")
+        os.makedirs(os.path.dirname(vault))
+        os.chown(os.path.dirname(vault), NOBODY, NOBODY)
+        client = self.machine("nobody", vault)
+        os.chown(client.home, NOBODY, NOBODY)
+        client.create(user=NOBODY)
+        client.backup(self.source, user=NOBODY, expect=WARNINGS)
+        write(f"{self.source}/d0/extra", b"x")
+        done = client.restore(f"latest:{self.source}", self.source, "--delete", expect=WARNINGS)
+        self.assertEqual(done.summary["deleted"], 1)
+        self.assertEqual(describe(self.source).keys(), before.keys())
+
+    @needs_root
+    def test_delete_stays_on_its_file_system(self):
+        write(f"{self.source}/a", b"1")
+        write(f"{self.source}/mixed/known", b"1")
+        left_out, mixed = f"{self.source}/left out", f"{self.source}/mixed"
+        os.makedirs(left_out)
+        self.mount("none", "size=1m", "-t", "tmpfs", at=left_out)
+        write(f"{left_out}/x", b"x")
+        self.client.backup(self.source, "--one-file-system")
+        self.from_point = f"latest:{self.source}"
+        self.mount("none", "size=1m", "-t", "tmpfs", at=mixed)
+        write(f"{mixed}/y", b"y")
+        foreign, bound = f"{self.source}/extra/foreign", f"{self.source}/extra/bound"
+        for at in (foreign, bound):
+            os.makedirs(at)
+        write(f"{self.source}/extra/z", b"z")
+        self.mount("none", "size=1m", "-t", "tmpfs", at=foreign)
+        write(f"{foreign}/x", b"x")
+        outside = write(self.path("outside/file"), b"x")
+        self.mount(os.path.dirname(outside), "bind", at=bound)
+
+        told = {}
+        for options in (["--dry-run"], []):
+            ran = self.restore("--delete", *options, to=self.source, expect=WARNINGS)
+            told[len(options)] = sorted(ran.warnings)
+            self.assertEqual(ran.summary["deleted"], 0)
+            for kept in (f"{left_out}/x", f"{mixed}/y", f"{foreign}/x", outside):
+                self.assertTrue(os.path.exists(kept), kept)
+            self.assertEqual(os.path.exists(f"{self.source}/extra/z"), "--dry-run" in options)
+        self.assertEqual(told[0], told[1])
+        for path in (mixed, foreign, bound):
+            self.assertTrue(any(path in w for w in told[0]), told[0])
+        self.assertFalse(any(left_out in w for w in told[0]), told[0])
+
+    @needs_root
+    def test_hard_links_across_file_systems(self):
+        write(f"{self.source}/a", noise(1_000_000), mtime_ns=10**18)
+        os.makedirs(f"{self.source}/d")
+        os.link(f"{self.source}/a", f"{self.source}/d/b")
+        os.link(f"{self.source}/a", f"{self.source}/d/c")
+        self.back_up()
+        os.makedirs(f"{self.to}/d")
+        self.mount("none", "size=9m", "-t", "tmpfs", at=f"{self.to}/d")
+        write(f"{self.to}/d/c", b"what was there")
+        for _ in range(2):
+            refused = self.restore().summary["refused"]
+            self.assertTrue(any("hard link" in r for r in refused), refused)
+            expected = describe(self.source)
+            for e in expected.values():
+                e.pop("links", None)
+            self.assert_same_tree(expected, self.to)
 
     def test_patterns(self):
         make_tree(self.source, 20)

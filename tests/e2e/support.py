@@ -207,8 +207,8 @@ class EndToEndTest(unittest.TestCase):
         command("mkfs." + kind, "-q", *mkfs_options, image)
         return self.mount(image, "loop")
 
-    def mount(self, device, options, *more):
-        at = tempfile.mkdtemp(prefix="mount-", dir=self.dir)
+    def mount(self, device, options, *more, at=None):
+        at = at or tempfile.mkdtemp(prefix="mount-", dir=self.dir)
         command("mount", *more, "-o", options, device, at)
         self.addCleanup(unmount, at)
         return at

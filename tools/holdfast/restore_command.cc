@@ -111,6 +111,7 @@ int restore(const GlobalOptions& global, RestoreArguments& a, std::stop_token st
   const auto chosen = session->choose(a.point);
   if (!chosen.ok()) return out.fail(chosen.error());
   a.options.subpath = chosen->spec.key;
+  a.options.vault = session->vault->store().location();
   if (chosen->point->manifest.incomplete) {
     const uint64_t n = chosen->point->body ? chosen->point->body->problem_count : 0;
     out.warn("this recovery point is incomplete: " + format_count(n) +
@@ -180,9 +181,11 @@ void add_restore_command(Commands& commands) {
       "--delta", o.delta,
       "Rewrite only the differing ranges of files that exist, in place. Files of the point's "
       "size and time are taken as equal; --overwrite always compares their content too");
-  cmd->add_flag("--delete", o.delete_extra,
-                "In directories that are restored, remove what the point does not have; what "
-                "--exclude matches is kept");
+  cmd->add_flag(
+      "--delete", o.delete_extra,
+      "In directories that are restored, remove what the point does not have; what "
+      "--exclude matches is kept (give what the backup was told to leave out), and so are other "
+      "file systems, the vault, and what the backup could not read");
   cmd->add_flag("--verify", o.verify,
                 "Read everything back from the disk and compare it with the point");
   cmd->add_flag("--owners-by-name", o.metadata.owners_by_name,

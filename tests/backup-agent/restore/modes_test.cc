@@ -7,7 +7,9 @@
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
+#include "backup-agent/restore/temporary.h"
 #include "base/io/fd.h"
+#include "tests/backup-agent/system_calls.h"
 #include "tests/support/test_agent.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
@@ -74,6 +76,108 @@ TEST_F(RestoreModes, OverwriteRules) {
       EXPECT_EQ(std::string(as_text(now)), c.is_replaced ? "content of a" : c.content);
       EXPECT_TRUE(std::filesystem::exists(agent.target("d/e/c")));
     }
+  }
+}
+
+// The first name is restored, and the others are to become names of the same file.
+TEST_F(RestoreModes, OverwriteRulesForHardLinks) {
+  for (const char* name : {"d/a2", "d/a3", "d/a4"}) {
+    testing::make_hard_link(agent.source("a"), agent.source(name));
+  }
+  ASSERT_OK(agent.backup());
+  for (const Overwrite overwrite :
+       {Overwrite::always, Overwrite::if_changed, Overwrite::if_newer, Overwrite::never}) {
+    SCOPED_TRACE(static_cast<int>(overwrite));
+    testing::remove_all(agent.target());
+    const std::pair<const char*, int64_t> there[] = {
+        {"d/a2", 1'400'000'000}, {"d/a3", 1'500'000'000}, {"d/a4", 1'600'000'000}};
+    for (const auto& [name, mtime_s] : there) {
+      write_file(agent.target(name), "x");
+      testing::set_mtime(agent.target(name), mtime_s, 5);
+    }
+    RestoreOptions options;
+    options.overwrite = overwrite;
+    const RestoreReport report = restore(options);
+    EXPECT_EQ(report.problem_count, 0u);
+    for (const auto& [name, mtime_s] : there) {
+      const bool stays = overwrite == Overwrite::never ||
+                         (overwrite == Overwrite::if_newer && mtime_s >= 1'500'000'000);
+      const Bytes now = testing::file_content(agent.target(name));
+      EXPECT_EQ(std::string(as_text(now)), stays ? "x" : "content of a") << name;
+      EXPECT_EQ(std::filesystem::equivalent(agent.target(name), agent.target("a")), !stays);
+    }
+    EXPECT_EQ(report.files_skipped, overwrite == Overwrite::never      ? 3u
+                                    : overwrite == Overwrite::if_newer ? 2u
+                                                                       : 0u);
+    const auto entries = std::filesystem::directory_iterator(agent.target("d"));
+    EXPECT_EQ(std::distance(begin(entries), end(entries)), 5) << "no temporary names";
+  }
+}
+
+// The system makes no further names: too many, another file system, one without hard links.
+TEST_F(RestoreModes, CopiesWhereHardLinksCannotBe) {
+  testing::make_hard_link(agent.source("d/b"), agent.source("d/b2"));
+  ASSERT_EQ(::mkfifo(agent.source("p").c_str(), 0640), 0);
+  testing::make_hard_link(agent.source("p"), agent.source("p2"));
+  ASSERT_OK(agent.backup());
+  for (const int error : {EMLINK, EXDEV, EPERM, EOPNOTSUPP, EIO}) {
+    for (const bool exists : {false, true}) {
+      SCOPED_TRACE(std::generic_category().message(error) + (exists ? ", exists" : ""));
+      testing::remove_all(agent.target());
+      if (exists) write_file(agent.target("d/b2"), "x");
+      const auto is_link = [&](const std::string& path) {
+        return path == agent.target("d/b2") || path == agent.target("p2") ||
+               path == agent.target("d/" + temporary_name("b2"));
+      };
+      // Then the copy gets its name.
+      std::map<std::string, int> left = {{"b2", exists ? 2 : 1}, {"p2", 1}};
+      if (error == EPERM) left = {{"b2", exists ? 3 : 2}, {"p2", 1}};
+      RestoreReport report;
+      {
+        const SystemCalls calls(
+            agent.target(), [&](const std::string& call, const std::string& path) {
+              if (call != "linkat" || !is_link(path)) return 0;
+              return left[path == agent.target("p2") ? "p2" : "b2"]-- > 0 ? error : 0;
+            });
+        report = restore({});
+      }
+      if (error == EIO) {
+        EXPECT_EQ(report.problem_count, 2u);
+        EXPECT_EQ(std::filesystem::exists(agent.target("d/b2")), exists);
+        if (exists) {
+          EXPECT_EQ(as_text(testing::file_content(agent.target("d/b2"))), "x");
+        }
+        continue;
+      }
+      EXPECT_EQ(report.problem_count, 0u);
+      EXPECT_EQ(testing::file_content(agent.target("d/b2")),
+                testing::file_content(agent.source("d/b2")));
+      EXPECT_FALSE(std::filesystem::equivalent(agent.target("d/b2"), agent.target("d/b")));
+      EXPECT_EQ(std::filesystem::last_write_time(agent.target("d/b2")),
+                std::filesystem::last_write_time(agent.source("d/b2")));
+      EXPECT_TRUE(std::filesystem::is_fifo(agent.target("p2")));
+    }
+  }
+}
+
+TEST_F(RestoreModes, ANewerFileInPlaceOfADirectoryStaysWithIfNewer) {
+  struct stat st {};
+  ASSERT_EQ(::stat(agent.source("d").c_str(), &st), 0);
+  for (const bool is_newer : {true, false}) {
+    testing::remove_all(agent.target());
+    write_file(agent.target("d"), "x");
+    testing::set_mtime(agent.target("d"), st.st_mtim.tv_sec + (is_newer ? 5 : -5));
+    RestoreOptions options;
+    options.overwrite = Overwrite::if_newer;
+    const RestoreReport report = restore(options);
+    EXPECT_EQ(report.problem_count, is_newer ? 1u : 0u);
+    EXPECT_EQ(std::filesystem::is_regular_file(agent.target("d")), is_newer);
+    if (is_newer) {
+      EXPECT_EQ(report.problems[0].path, agent.target("d"));
+      EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("newer"));
+      EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("--overwrite"));
+    }
+    EXPECT_TRUE(std::filesystem::exists(agent.target("a")));
   }
 }
 
@@ -208,6 +312,120 @@ TEST_F(RestoreModes, DeleteSparesWhatIsExcluded) {
   EXPECT_EQ(restore(options).deleted, 1u);
   EXPECT_TRUE(std::filesystem::exists(agent.target("keep.log")));
   EXPECT_TRUE(std::filesystem::exists(agent.target("d/keep.log")));
+}
+
+// The vault lies where a backup left it out, and so an empty directory in the point; below what the
+// point does not have; or around the target.
+TEST_F(RestoreModes, DeleteSparesTheVault) {
+  testing::make_directory(agent.source("vault"));
+  ASSERT_OK(agent.backup());
+  restore({});
+  RestoreOptions options;
+  options.delete_extra = true;
+  for (const bool dry_run : {true, false}) {
+    options.dry_run = dry_run;
+    for (const std::string name : {"vault", "extra/vault", "d/vault"}) {
+      SCOPED_TRACE(name);
+      write_file(agent.target(name + "/packs/1"), "x");
+      write_file(agent.target("extra/x"), "x");
+      options.vault = agent.target(name);
+      const RestoreReport report = restore(options);
+      EXPECT_TRUE(std::filesystem::exists(agent.target(name + "/packs/1")));
+      EXPECT_EQ(std::filesystem::exists(agent.target("extra/x")), dry_run);
+      ASSERT_EQ(report.problem_count, name == "vault" ? 0u : 1u);
+      if (name != "vault") {
+        EXPECT_EQ(report.problems[0].path, agent.target(name));
+        EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("vault"));
+      }
+      EXPECT_EQ(report.deleted, name == "extra/vault" ? 0u : 1u);
+      testing::remove_all(agent.target(name));
+    }
+    write_file(agent.target("extra/x"), "x");
+    options.vault = agent.path("");
+    const RestoreReport report = restore(options);
+    ASSERT_EQ(report.problem_count, 1u);
+    EXPECT_THAT(report.problems[0].reason, ::testing::HasSubstr("vault"));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("extra/x")));
+  }
+}
+
+TEST_F(RestoreModes, AVaultInTheWayOfAFileStays) {
+  write_file(agent.target("a/vault/packs/1"), "x");
+  RestoreOptions options;
+  options.delete_extra = true;
+  options.vault = agent.target("a/vault");
+  EXPECT_EQ(restore(options).problem_count, 2u);
+  EXPECT_TRUE(std::filesystem::exists(agent.target("a/vault/packs/1")));
+  EXPECT_TRUE(std::filesystem::exists(agent.target("d/e/c")));
+}
+
+// A file and a directory could not be opened: the one is not in the point, the other is empty.
+TEST_F(RestoreModes, DeleteSparesWhatTheBackupCouldNotRead) {
+  restore({});
+  write_file(agent.source("a"), "changed, so that it is opened");
+  {
+    const SystemCalls calls(agent.source(), [&](const std::string& call, const std::string& path) {
+      const bool is_closed = path == agent.source("a") || path == agent.source("d/e");
+      return call == "openat" && is_closed ? EACCES : 0;
+    });
+    ASSIGN(const BackupResult result, agent.backup());
+    ASSERT_EQ(result.problem_count, 2u);
+  }
+  for (const bool part : {false, true}) {
+    for (const char* name : {"extra", "d/extra", "d/e/extra"}) write_file(agent.target(name), "x");
+    RestoreOptions options;
+    options.delete_extra = true;
+    options.subpath = part ? agent.key("d") : "";
+    options.target = part ? agent.target("d") : "";
+    EXPECT_EQ(restore(options).deleted, part ? 1u : 2u);
+    EXPECT_FALSE(std::filesystem::exists(agent.target("d/extra")));
+    EXPECT_EQ(std::filesystem::exists(agent.target("extra")), part);
+    for (const char* name : {"a", "d/e/c", "d/e/extra"}) {
+      EXPECT_TRUE(std::filesystem::exists(agent.target(name))) << name;
+    }
+  }
+}
+
+TEST_F(RestoreModes, NothingIsDeletedIfThePointDoesNotNameAllItLacks) {
+  write_file(agent.target("extra"), "x");
+  write_file(agent.target("a/inside"), "of a directory where a file belongs");
+  ASSIGN(testing::OpenPoint open, agent.open_point());
+  RestoreOptions options;
+  options.target = agent.target();
+  options.subpath = agent.key();
+  options.delete_extra = true;
+  for (const bool has_body : {true, false}) {
+    if (has_body) {
+      open.point.manifest.incomplete = true;
+      open.point.body->problem_count = 2;
+      open.point.body->problems = {{agent.source("gone"), "Permission denied"}};
+    } else {
+      open.point.body.reset();
+    }
+    RestoreProgress progress;
+    ASSIGN(const RestoreReport report,
+           run_restore(*open.reader, open.point, options, progress, {}, {}));
+    EXPECT_EQ(report.deleted, 0u);
+    ASSERT_EQ(report.problem_count, 2u) << "and the directory in the way";
+    EXPECT_THAT(report.problems[0].reason, ::testing::StartsWith("nothing was deleted: "));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("extra")));
+    EXPECT_TRUE(std::filesystem::exists(agent.target("a/inside")));
+  }
+}
+
+TEST_F(RestoreModes, DeleteTouchesNothingThatIsNotIncluded) {
+  restore({});
+  write_file(agent.target("d/extra"), "x");
+  write_file(agent.target("d/e/extra"), "x");
+  ASSERT_EQ(::chmod(agent.target("d/e").c_str(), 0700), 0);
+  const auto before = testing::describe_tree(agent.target());
+  RestoreOptions options;
+  options.delete_extra = true;
+  options.include = {"/" + agent.key("a")};
+  options.vault = agent.path("vault");
+  testing::make_directory(options.vault);
+  EXPECT_EQ(restore(options).deleted, 0u);
+  EXPECT_EQ(testing::describe_tree(agent.target()), before);
 }
 
 // One file is asked for: what else lies in the target is not the point's to judge.

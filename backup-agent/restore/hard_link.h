@@ -1,0 +1,17 @@
+// Further names of objects.
+#pragma once
+
+#include <string>
+
+#include <sys/stat.h>
+
+namespace holdfast::backup_agent {
+
+bool same_object(const struct stat& a, const struct stat& b);
+
+// Gives `object` the name `name` as well. What has that name loses it only when there is something
+// to take its place, all at once; an empty directory just before. False with errno set.
+bool put_hard_link(int object_directory_fd, const std::string& object, int directory_fd,
+                   const std::string& name);
+
+}  // namespace holdfast::backup_agent
