@@ -22,7 +22,8 @@ def say(text):
 class Sample:
     """One operation of one tool in one run."""
 
-    def __init__(self, case, run, operation, tool, cost=None, stored=None, added=None, note=""):
+    def __init__(self, case, run, operation, tool, cost=None, stored=None, added=None, note="",
+                 unsynced=None):
         self.case = case
         self.run = run
         self.operation = operation
@@ -31,6 +32,7 @@ class Sample:
         self.stored = stored    # of the repository afterwards
         self.added = added      # bytes that the operation added to it
         self.note = note
+        self.unsynced = unsynced    # seconds until a restored tree was on the disk too
 
 
 class Settings:
@@ -148,14 +150,14 @@ class Case:
                 self.settings.failed.append(f"{self.name}: {tool.name}, {operation}: {why}")
                 continue
             if before is None:
-                self.add(operation, tool.name, cost)
+                self.add(operation, tool.name, cost, unsynced=measure.sync_seconds())
             else:
                 stored = tool.stored()
                 self.add(operation, tool.name, cost, stored, stored["total"] - before)
 
-    def add(self, operation, tool, cost, stored=None, added=None, note=""):
-        self.settings.samples.append(
-            Sample(self.name, self.run_number, operation, tool, cost, stored, added, note))
+    def add(self, operation, tool, cost, stored=None, added=None, note="", unsynced=None):
+        self.settings.samples.append(Sample(self.name, self.run_number, operation, tool, cost, stored,
+                                            added, note, unsynced))
         shown = f"{cost.wall:.2f} s" if cost else note
         say(f"{self.name} {self.run_number}/{self.settings.runs}: {operation}, {tool}: {shown}")
 

@@ -48,6 +48,13 @@ def run(command, env=None, cwd=None, may_end_with=(0,)):
         return Cost(wall, usage.ru_utime + usage.ru_stime, rss), text
 
 
+def sync_seconds():
+    """How long it takes to store what was written."""
+    begin = time.monotonic()
+    os.sync()
+    return time.monotonic() - begin
+
+
 def settle():
     """What earlier operations left to be written must not be paid by the next one."""
     os.sync()

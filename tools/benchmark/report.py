@@ -34,6 +34,9 @@ class Row:
         notes = [s.note for s in samples if s.note]
         wrong = [n for n in notes if n != "exact"]
         self.note = (wrong or notes or [""])[0]
+        unsynced = _median([s.unsynced for s in good])
+        if unsynced is not None:
+            self.note += f"; {unsynced:.1f} s more to the disk"
 
 
 def rows(samples):
