@@ -110,6 +110,13 @@ class Case:
         cost, stored = tools.raw_pipeline(self.settings.raw_pipeline, source)
         self.add("first backup", "bare pipeline", cost, {"total": stored}, stored)
 
+    def restore_baseline(self, operation, source):
+        """An ordinary copy of what is restored."""
+        measure.warm(source)
+        measure.settle()
+        cost = tools.copy_tree(source, os.path.join(self.place, "copied"))
+        self.add(operation, "cp -a", cost, unsynced=measure.sync_seconds())
+
     def restores(self, source, competitors):
         targets = {t: os.path.join(self.place, f"{t.name}-restored") for t in competitors}
         # In place borg and casync delete what is there, which makes ext4 slow at making files for
@@ -119,6 +126,8 @@ class Case:
         for name, order in (("restore, empty directory", competitors),
                             ("restore, in place", last)):
             self.for_all(name, order, lambda t: t.restore(targets[t], source))
+            if order is competitors:
+                self.restore_baseline(name, source)
             for tool in competitors:
                 self.verify(name, tool, source, targets[tool])
 
@@ -193,6 +202,12 @@ class ImageCase(Case):
         measure.settle()
         cost = tools.plain_copy(source, os.path.join(self.place, "copy"))
         self.add("first backup", "dd conv=fsync", cost)
+
+    def restore_baseline(self, operation, source):
+        measure.warm(source)
+        measure.settle()
+        cost = tools.plain_copy(source, os.path.join(self.place, "copied"))
+        self.add(operation, "dd conv=fsync", cost, unsynced=measure.sync_seconds())
 
 
 class Linux(TreeCase):
