@@ -4,6 +4,7 @@
 // store was unreachable). Afterwards: every point that counts restores byte for byte, the check is
 // clean, the next backup works and stores nothing that it knew to be stored.
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 
@@ -189,7 +190,7 @@ TEST_F(Killed, PartsOfAFileThatChangedAMomentBeforeItWasOpenedAreReadAgain) {
   const std::string file = agent.source("large");
   write_file(file, random_bytes(1, kBytes));
   testing::FaultyStore dying(store);
-  int packs = 0;
+  std::atomic<int> packs = 0;
   dying.on_operation = [&](const std::string& kind, const std::string& name) {
     if (kind != "put" || !name.starts_with(vault::kPacksPrefix) || ++packs != 2) return;
     dying.kill_at(dying.operations(), false);
