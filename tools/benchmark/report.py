@@ -36,7 +36,7 @@ class Row:
         self.note = (wrong or notes or [""])[0]
         unsynced = _median([s.unsynced for s in good])
         if unsynced is not None:
-            self.note += f"; {unsynced:.1f} s more to the disk"
+            self.note = "; ".join(t for t in (self.note, f"{unsynced:.1f} s more to the disk") if t)
 
 
 def rows(samples):
