@@ -70,7 +70,9 @@ TEST_F(Incremental, AnUnchangedTreeIsNotReadAndNothingIsStored) {
     // Directories above the source belong to everybody; the pages that hold them may change.
     if (before_last == times_above(agent.source())) {
       EXPECT_EQ(spy.counts()["get_range"], 0u) << "no index, no packs are read";
-      if (i > 0) EXPECT_EQ(next.point.stats.packs, 0u);
+      if (i > 0) {
+        EXPECT_EQ(next.point.stats.packs, 0u);
+      }
     }
     before_last = std::move(before_this);
   }
