@@ -8,8 +8,8 @@ import tarfile
 import unittest
 
 from support import (DONE, FAILED, NOBODY, PASSPHRASE, USAGE, WARNINGS, EndToEndTest, describe,
-                     main, make_tree, make_weird_tree, needs, needs_loop, needs_root, noise, read,
-                     remove_tree, write)
+                     main, make_tree, make_weird_tree, needs, needs_loop, needs_mount, needs_root,
+                     noise, read, remove_tree, write)
 
 
 class Restore(EndToEndTest):
@@ -149,7 +149,7 @@ class Restore(EndToEndTest):
         self.assertEqual(done.summary["deleted"], 1)
         self.assertEqual(describe(self.source).keys(), before.keys())
 
-    @needs_root
+    @needs_mount
     def test_delete_stays_on_its_file_system(self):
         write(f"{self.source}/a", b"1")
         write(f"{self.source}/mixed/known", b"1")
@@ -183,7 +183,7 @@ class Restore(EndToEndTest):
             self.assertTrue(any(path in w for w in told[0]), told[0])
         self.assertFalse(any(left_out in w for w in told[0]), told[0])
 
-    @needs_root
+    @needs_mount
     def test_hard_links_across_file_systems(self):
         write(f"{self.source}/a", noise(1_000_000), mtime_ns=10**18)
         os.makedirs(f"{self.source}/d")

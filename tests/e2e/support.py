@@ -40,6 +40,9 @@ def needs(*programs):
 
 
 needs_root = unittest.skipUnless(IS_ROOT, "needs root")
+needs_mount = unittest.skipUnless(
+    IS_ROOT and subprocess.run(["unshare", "-m", "mount", "-t", "tmpfs", "none", "/tmp"],
+                               capture_output=True).returncode == 0, "needs root and mounts")
 needs_loop = unittest.skipUnless(IS_ROOT and os.path.exists("/dev/loop-control"),
                                  "needs root and loop devices")
 needs_fuse = unittest.skipUnless(
