@@ -1,35 +1,15 @@
 #include "backup-agent/restore/hard_link.h"
 
 #include <cerrno>
-#include <cstdio>
 #include <fcntl.h>
 #include <unistd.h>
+
+#include <sys/stat.h>
 
 #include "backup-agent/restore/metadata_writer.h"
 #include "backup-agent/restore/temporary.h"
 
 namespace holdfast::backup_agent {
-namespace {
-
-// False with errno set.
-bool rename_over(int directory_fd, const std::string& from, const std::string& to) {
-  const auto rename = [&] {
-    return ::renameat(directory_fd, from.c_str(), directory_fd, to.c_str()) == 0;
-  };
-  if (rename()) return true;
-  if (errno == EISDIR) return remove_name(directory_fd, to, AT_REMOVEDIR) && rename();
-  if (errno != EPERM) return false;
-  const ProtectionLifted successor(directory_fd, from);
-  const ProtectionLifted predecessor(directory_fd, to);
-  return rename();
-}
-
-}  // namespace
-
-bool same_object(const struct stat& a, const struct stat& b) {
-  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
 bool put_hard_link(int object_directory_fd, const std::string& object, int directory_fd,
                    const std::string& name) {
   struct stat wanted {};
@@ -58,7 +38,9 @@ bool put_hard_link(int object_directory_fd, const std::string& object, int direc
   }
   const std::string temporary = make_temporary(directory_fd, name, link);
   if (temporary.empty()) return false;
-  const bool is_done = rename_over(directory_fd, temporary, name);
+  const auto put = [&] { return rename_over(directory_fd, temporary, name); };
+  const bool is_done =
+      put() || (errno == EISDIR && remove_name(directory_fd, name, AT_REMOVEDIR) && put());
   const int error = errno;
   // If it failed; or if both are the same object by now: renaming does nothing then.
   struct stat left {};

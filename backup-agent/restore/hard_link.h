@@ -3,11 +3,7 @@
 
 #include <string>
 
-#include <sys/stat.h>
-
 namespace holdfast::backup_agent {
-
-bool same_object(const struct stat& a, const struct stat& b);
 
 // Gives `object` the name `name` as well. What has that name loses it only when there is something
 // to take its place, all at once; an empty directory just before. False with errno set.

@@ -146,6 +146,22 @@ bool remove_name(int directory_fd, const std::string& name, int flags) {
   return ::unlinkat(directory_fd, name.c_str(), flags) == 0;
 }
 
+bool rename_over(int directory_fd, const std::string& from, const std::string& to) {
+  const auto rename = [&] {
+    return ::renameat(directory_fd, from.c_str(), directory_fd, to.c_str()) == 0;
+  };
+  if (rename()) return true;
+  if (errno != EPERM) return false;
+  // Either may have its flags: what is replaced from before, its successor from the point.
+  const ProtectionLifted successor(directory_fd, from);
+  const ProtectionLifted predecessor(directory_fd, to);
+  return rename();
+}
+
+bool same_object(const struct stat& a, const struct stat& b) {
+  return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
 uint32_t OwnerLookup::uid(const vault::Entry& entry) {
   if (!by_name_ || entry.user.empty()) return entry.uid;
   const std::lock_guard lock(mutex_);

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include <sys/stat.h>
+
 #include "base/io/fd.h"
 #include "vault/format/entry.h"
 
@@ -72,6 +74,9 @@ class ProtectionLifted {
 
 // unlinkat, lifting the flags of what is in the way. False with errno set.
 bool remove_name(int directory_fd, const std::string& name, int flags);
+// renameat within a directory, lifting the flags of both. False with errno set.
+bool rename_over(int directory_fd, const std::string& from, const std::string& to);
+bool same_object(const struct stat& a, const struct stat& b);
 
 class MetadataWriter {
  public:

@@ -363,15 +363,7 @@ Status FileTask::put_in_place() {
     unnamed_ = false;
     if (mode_ != Mode::replace) return {};
   }
-  const auto rename = [&] {
-    return ::renameat(directory->get(), temporary_.c_str(), directory->get(), name_.c_str()) == 0;
-  };
-  if (rename()) return {};
-  if (errno != EPERM) return errno_error(path());
-  // Either may have its flags: what is replaced from before, its successor from the point.
-  const ProtectionLifted successor(directory->get(), temporary_);
-  const ProtectionLifted predecessor(directory->get(), name_);
-  if (!rename()) return errno_error(path());
+  if (!rename_over(directory->get(), temporary_, name_)) return errno_error(path());
   return {};
 }
 

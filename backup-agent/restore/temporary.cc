@@ -32,7 +32,7 @@ bool has_name(int fd, int directory_fd, const std::string& name) {
   struct stat there {};
   return ::fstat(fd, &own) == 0 &&
          ::fstatat(directory_fd, name.c_str(), &there, AT_SYMLINK_NOFOLLOW) == 0 &&
-         own.st_dev == there.st_dev && own.st_ino == there.st_ino;
+         same_object(own, there);
 }
 
 void remove_left_over(int directory_fd, const std::string& name) {

@@ -53,6 +53,8 @@ class Case:
     title = ""
     peers_once = (tools.Bup, tools.Casync)  # measured in the first run only, and not compared with
     change_names = ("100 files changed", "1 % of the files changed")
+    copy = staticmethod(tools.copy_tree)  # an ordinary one, to compare restores with
+    copy_name = "cp -a"
     few_inodes = False  # then what a run leaves may be deleted at once
 
     def __init__(self, settings):
@@ -114,8 +116,8 @@ class Case:
         """An ordinary copy of what is restored."""
         measure.warm(source)
         measure.settle()
-        cost = tools.copy_tree(source, os.path.join(self.place, "copied"))
-        self.add(operation, "cp -a", cost, unsynced=measure.sync_seconds())
+        cost = self.copy(source, os.path.join(self.place, "copied"))
+        self.add(operation, self.copy_name, cost, unsynced=measure.sync_seconds())
 
     def restores(self, source, competitors):
         targets = {t: os.path.join(self.place, f"{t.name}-restored") for t in competitors}
@@ -187,6 +189,8 @@ class ImageCase(Case):
     """A large file of which blocks are overwritten."""
     change_names = ("100 blocks of 4 KiB overwritten", "1 % overwritten")
     few_inodes = True
+    copy = staticmethod(tools.plain_copy)
+    copy_name = "dd conv=fsync"
     data_bytes = 0
 
     def change(self, source, which, seed):
@@ -200,14 +204,8 @@ class ImageCase(Case):
     def baselines(self, source):
         super().baselines(source)
         measure.settle()
-        cost = tools.plain_copy(source, os.path.join(self.place, "copy"))
-        self.add("first backup", "dd conv=fsync", cost)
-
-    def restore_baseline(self, operation, source):
-        measure.warm(source)
-        measure.settle()
-        cost = tools.plain_copy(source, os.path.join(self.place, "copied"))
-        self.add(operation, "dd conv=fsync", cost, unsynced=measure.sync_seconds())
+        cost = self.copy(source, os.path.join(self.place, "copy"))
+        self.add("first backup", self.copy_name, cost)
 
 
 class Linux(TreeCase):
