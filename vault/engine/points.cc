@@ -108,7 +108,8 @@ void find_missing_tails(const Names& names, PointList& list) {
 }  // namespace
 
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
-                              const std::optional<ItemId>& only) {
+                              const LifecycleState& lifecycle, const std::optional<ItemId>& only) {
+  const Maintainers maintainers = maintainers_of(lifecycle);
   // In this order: a tombstone put before a manifest that is seen here must not be missed.
   TRY(const auto objects, store.list(std::string(kPointsPrefix)));
   TRY(const auto tombstoned, tombstoned_sessions(store));
@@ -132,7 +133,7 @@ Result<PointList> list_points(Store& store, const Description& description, cons
       continue;
     }
     if (tombstoned.contains(point->manifest.session())) {
-      auto counts = manifest_counts(store, point->manifest, point->sha256);
+      auto counts = manifest_counts(store, point->manifest, point->sha256, maintainers);
       if (!counts.ok() && counts.error().code == Errc::damaged) {
         list.defects.push_back(
             {object.name, "whether it counts cannot be told: " + counts.error().message()});

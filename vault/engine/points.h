@@ -6,6 +6,7 @@
 #include "vault/engine/trust.h"
 #include "vault/format/manifest.h"
 #include "vault/format/point_body.h"
+#include "vault/lifecycle/maintainers.h"
 
 namespace holdfast::vault {
 
@@ -34,6 +35,7 @@ struct PointList {
 // point before, and gaps in the numbers. `only` restricts to one item. Errors: the store's. Damage
 // of single manifests goes to `defects`.
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
+                              const LifecycleState& lifecycle,
                               const std::optional<ItemId>& only = std::nullopt);
 
 // Opens the sealed body. Errors: Errc::damaged: also for a session that the named agent did not

@@ -4,6 +4,7 @@
 
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
+#include "vault/lifecycle/audit_log.h"
 
 namespace holdfast::vault {
 namespace {
@@ -310,7 +311,9 @@ Result<std::unique_ptr<VaultReader>> VaultReader::open(Store& store, const Descr
 }
 
 Result<PointList> VaultReader::points() {
-  TRY(PointList list, list_points(store_, description_, roster_.clear));
+  TRY(const AuditLog log,
+      AuditLog::load(store_, description_, secret_.vault_key(), secret_.generation));
+  TRY(PointList list, list_points(store_, description_, roster_.clear, log.state()));
   std::vector<RecoveryPoint> usable;
   for (RecoveryPoint& point : list.points) {
     const Manifest& m = point.manifest;

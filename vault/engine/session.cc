@@ -41,7 +41,6 @@ Session::Session(Store& store, const AgentKeys& keys, SessionRequest request,
   if (options_.write_bytes_per_second != 0) {
     limiter_ = std::make_unique<io::RateLimiter>(options_.write_bytes_per_second);
   }
-  vouched_ = std::make_unique<VouchedPacks>(store_, keys_.vault, keys_.domain.id, request_.roster);
   uploader_ = std::make_unique<PackUploader>(
       store_, keys_.vault, keys_.domain.id, options_.uploads, limiter_.get(),
       [this](const IndexedPack& pack, const PackFooter& footer) {
@@ -82,9 +81,18 @@ Status Session::start_session() {
   begin.program = options_.program;
   TRYV(store_.put(session_begin_name(wrap_.session), begin.encode(keys_.signing_seed)));
   uploader_->set_session(wrap_.session);
-  TRY(Condemned condemned, load_condemned(store_, keys_.vault));
+  TRYV(load_lifecycle());
+  TRY(Condemned condemned, load_condemned(store_, keys_.vault, *maintainers_));
   const std::lock_guard lock(rely_mutex_);
   condemned_ = std::move(condemned);
+  return {};
+}
+
+Status Session::load_lifecycle() {
+  TRY(lifecycle_, request_.lifecycle());
+  maintainers_ = std::make_shared<const Maintainers>(maintainers_of(lifecycle_));
+  vouched_ = std::make_unique<VouchedPacks>(store_, keys_.vault, keys_.domain.id, request_.roster,
+                                            maintainers_);
   return {};
 }
 
@@ -179,7 +187,10 @@ Status Session::check_base() {
   if (crypto::sha256(*object) != request_.base->sha256) return {};
   const auto manifest = decode_manifest(*object);
   if (!manifest.ok() || manifest->domain != keys_.domain.id) return {};
-  auto counts = manifest_counts(store_, *manifest, request_.base->sha256);
+  if (lifecycle_.is_purged(request_.item, {request_.base->sequence, request_.base->sha256})) {
+    return {};
+  }
+  auto counts = manifest_counts(store_, *manifest, request_.base->sha256, *maintainers_);
   // A closing list that cannot be read: better to look every id up than to believe the base.
   if (!counts.ok() && counts.error().code != Errc::damaged) return std::move(counts).error();
   base_valid_ = counts.ok() && *counts;
@@ -338,134 +349,6 @@ Status Session::put_index_run(bool search_it) {
 SessionStats Session::stats() const {
   const UploadCounters& c = uploader_->counters();
   return {chunks_new_, bytes_new_, c.data_bytes, c.metadata_bytes, index_bytes_, c.packs};
-}
-
-// --- Beside a collector ---
-
-Status Session::advance() {
-  TRY(const Condemned condemned, load_condemned(store_, keys_.vault));
-  {
-    // From here on nobody starts to rely on these.
-    const std::lock_guard lock(rely_mutex_);
-    condemned_ = condemned;
-  }
-  TRYV(rescue_condemned(condemned.packs));
-  SessionEpoch epoch;
-  epoch.vault = keys_.vault;
-  epoch.session = wrap_.session;
-  epoch.epoch = ++epoch_;
-  epoch.time_ns = io::posix_file_system().now_ns();
-  epoch.runs = condemned.runs;
-  return store_.put(session_epoch_name(wrap_.session, epoch_), epoch.encode(keys_.signing_seed));
-}
-
-Status Session::rescue_condemned(const PackSet& condemned) {
-  std::map<PackId, std::set<uint16_t>> in_danger;
-  {
-    const std::lock_guard lock(rely_mutex_);
-    for (const auto& [pack, segments] : relied_on_) {
-      if (condemned.contains(pack)) in_danger.emplace(pack, segments);
-    }
-  }
-  for (const auto& [pack, segments] : in_danger) {
-    TRYV(copy_segments(pack, &segments));
-    // Only now: after a failure the next attempt must know of it still.
-    const std::lock_guard lock(rely_mutex_);
-    relied_on_.erase(pack);
-  }
-  return {};
-}
-
-Status Session::copy_segments(const PackId& id, const std::set<uint16_t>* segments) {
-  const std::string name = pack_name(id);
-  const auto lost = [&](Error error) -> Error {
-    if (!is_absent(error) && error.code != Errc::damaged) return error;
-    return Error{Errc::missing, name + ", which this backup relied on"};
-  };
-  auto pack = catalog_.describe(id);
-  if (!pack.ok()) return lost(std::move(pack).error());
-  TRY(const auto footer, catalog_.footer(*pack));
-  std::shared_ptr<const PackEdges> edges;
-  if (footer->kind == PackKind::metadata) {
-    auto loaded = catalog_.edges(*pack);
-    if (!loaded.ok()) return lost(std::move(loaded).error());
-    edges = std::move(*loaded);
-  }
-  for (size_t i = 0; i < footer->segments.size(); ++i) {
-    if (segments != nullptr && !segments->contains(static_cast<uint16_t>(i))) continue;
-    const PackSegment& s = footer->segments[i];
-    SealedSegment sealed;
-    sealed.stored = Buffer(s.stored_bytes);
-    sealed.codec = s.codec;
-    sealed.counter = s.counter;
-    sealed.sha256 = s.sha256;
-    if (const Status got = store_.get_range(name, s.offset, sealed.stored.view()); !got.ok()) {
-      return lost(got.error());
-    }
-    if (crypto::sha256(sealed.stored.view()) != s.sha256) return lost(Error{Errc::damaged, name});
-    std::vector<ChunkRef> refs(s.chunk_count);
-    for (uint32_t c = 0; c < s.chunk_count; ++c) {
-      const size_t chunk = s.chunk_first + c;
-      refs[c].id = footer->chunk_ids[chunk];
-      refs[c].kind = footer->kind_of(chunk);
-      if (edges) {
-        const auto of_chunk = edges->of(chunk);
-        refs[c].edges.assign(of_chunk.begin(), of_chunk.end());
-      }
-    }
-    TRYV(uploader_->add(footer->kind, footer->sessions[s.session_index], std::move(refs),
-                        std::move(sealed)));
-  }
-  return {};
-}
-
-// A collector gave this session up, so nothing held back its deletions since. Go on as a new
-// session that adopts what was stored, after making sure that it and what was relied on are still
-// there.
-Status Session::continue_after_tombstone(const ManifestDraft& draft) {
-  const bool base_was_valid = base_valid_;
-  adopted_.push_back(wrap_.session);
-  TRYV(start_session());
-  TRYV(check_base());
-
-  const auto check_present = [&](const PackId& pack) -> Status {
-    auto info = store_.head(pack_name(pack));
-    if (info.ok()) return {};
-    if (!is_absent(info.error())) return std::move(info).error();
-    return Error{Errc::missing, pack_name(pack) + ", which this backup relied on"};
-  };
-  vouched_->forget();
-  PackSet own;
-  std::vector<PackId> relied;
-  PackSet condemned;
-  {
-    const std::lock_guard lock(rely_mutex_);
-    own = own_packs_;
-    condemned = condemned_.packs;
-    for (const auto& [pack, segments] : relied_on_) relied.push_back(pack);
-  }
-  adopted_packs_.insert(own.begin(), own.end());
-  for (const PackId& pack : own) {
-    TRYV(check_present(pack));
-    if (condemned.contains(pack)) TRYV(copy_segments(pack, nullptr));
-  }
-  for (const PackId& pack : relied) TRYV(check_present(pack));
-  TRYV(rescue_condemned(condemned));
-  TRYV(uploader_->drain());
-  TRYV(put_index_run(false));
-
-  if (base_was_valid && !base_valid_) {
-    for (const ChunkId& root : draft.roots) {
-      TRY(const bool known, is_known_deeply(root));
-      if (!known) {
-        return Error{Errc::missing,
-                     "the recovery point that this backup built on was removed, and "
-                     "what it shared with it"};
-      }
-    }
-  }
-  ++sequence_;
-  return {};
 }
 
 Status Session::read_back_sample() {

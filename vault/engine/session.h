@@ -61,6 +61,9 @@ struct SessionRequest {
   ItemId item;
   // Says which agents may vouch for the packs of other sessions.
   std::shared_ptr<const Roster> roster;
+  // Loads the vault's lifecycle as it is now: asked after the session's begin was put, for whose
+  // condemned lists are to be believed, and whether the base was purged.
+  std::function<Result<LifecycleState>()> lifecycle;
   std::optional<BasePoint> base;
   // What these stored is taken over.
   std::vector<AdoptedSession> adopts;
@@ -160,6 +163,7 @@ class Session {
   Status look_at_points();
   Status find_previous(const std::set<uint64_t>& numbers);
   bool is_own_manifest(ByteView object, uint64_t sequence) const;
+  Status load_lifecycle();
   Status check_base();
   Status load_index_once();
   Status load_index();
@@ -197,6 +201,8 @@ class Session {
   bool previous_is_adopted_ = false;  // put by a session that this one adopts
   uint64_t sequence_ = 0;             // of the new point
 
+  LifecycleState lifecycle_;
+  std::shared_ptr<const Maintainers> maintainers_;
   PackCatalog catalog_;
   std::unique_ptr<VouchedPacks> vouched_;
 

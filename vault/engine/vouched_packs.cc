@@ -1,5 +1,6 @@
 #include "vault/engine/vouched_packs.h"
 
+#include "vault/errc.h"
 #include "vault/format/description.h"
 #include "vault/format/object_names.h"
 
@@ -8,11 +9,6 @@ namespace holdfast::vault {
 Result<bool> VouchedPacks::contains(const PackId& pack) {
   TRY(const auto packs, packs_of(pack.session));
   return packs->contains(pack);
-}
-
-void VouchedPacks::forget() {
-  const std::lock_guard lock(mutex_);
-  read_.clear();
 }
 
 Result<std::shared_ptr<const PackSet>> VouchedPacks::packs_of(const SessionId& session) {
@@ -25,6 +21,7 @@ Result<std::shared_ptr<const PackSet>> VouchedPacks::packs_of(const SessionId& s
   if (packs->empty()) {
     TRYV(add(session, session_heir_name(session), SessionOutcome::taken_over, *packs));
   }
+  if (packs->empty()) TRYV(add_of_run(RunId(session.bytes), *packs));
   const std::lock_guard lock(mutex_);
   read_[session] = packs;
   return std::shared_ptr<const PackSet>(packs);
@@ -48,6 +45,21 @@ Status VouchedPacks::add(const SessionId& session, const std::string& name, Sess
     return {};
   }
   for (const crypto::Digest& footer : end->packs) packs.insert({session, footer});
+  return {};
+}
+
+Status VouchedPacks::add_of_run(const RunId& run, PackSet& packs) {
+  auto object = get_run_object(store_, vault_, run, kStepVouched, *maintainers_);
+  if (!object.ok()) {
+    if (object.error().code == Errc::damaged) return {};
+    return std::move(object).error();
+  }
+  if (!*object) return {};
+  const auto list = decode_vouched(**object);
+  if (!list.ok()) return {};
+  for (const VouchedPack& p : list->packs) {
+    if (p.domain == domain_) packs.insert({SessionId(run.bytes), p.footer_sha256});
+  }
   return {};
 }
 

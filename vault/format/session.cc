@@ -1,7 +1,5 @@
 #include "vault/format/session.h"
 
-#include "vault/format/digest.h"
-
 namespace holdfast::vault {
 
 Bytes SessionBegin::encode(const crypto::Key256& agent_seed) const {
@@ -98,24 +96,24 @@ Result<SessionEnd> decode_session_end(ByteView object) {
   return s;
 }
 
-Bytes Tombstone::encode() const {
+Bytes Tombstone::encode(const crypto::Key256& maintainer_seed) const {
   wire::Encoder out;
-  out.raw(kTombstoneMagic);
   out.raw(vault.view());
   out.raw(session.view());
   out.raw(run.view());
+  out.raw(maintainer.view());
   out.i64(time_ns);
-  return with_digest(out.take());
+  return sign_object(kTombstoneMagic, out.view(), maintainer_seed);
 }
 
 Result<Tombstone> decode_tombstone(ByteView object) {
-  TRY(const ByteView body, without_digest(object, "tombstone"));
+  TRY(const ByteView body, unverified_body(kTombstoneMagic, object));
   wire::Decoder in(body, "tombstone");
   Tombstone t;
-  in.expect(kTombstoneMagic);
   t.vault = read_id<VaultId>(in);
   t.session = read_id<SessionId>(in);
   t.run = read_id<RunId>(in);
+  t.maintainer = read_id<MaintainerId>(in);
   t.time_ns = in.i64();
   TRYV(in.finish());
   return t;

@@ -63,15 +63,16 @@ struct SessionEnd {
 };
 Result<SessionEnd> decode_session_end(ByteView object);
 
-// sessions/<session>/tombstone-<run>: a collector stopped waiting. Unsigned: whoever may write
-// there may also delete packs. Ends with the SHA-256 of everything before.
+// sessions/<session>/tombstone-<run>, signed by the maintainer whose run stopped waiting.
 struct Tombstone {
   VaultId vault;
   SessionId session;
   RunId run;
+  MaintainerId maintainer;
   int64_t time_ns = 0;
-  Bytes encode() const;
+  Bytes encode(const crypto::Key256& maintainer_seed) const;
 };
+// Does not verify the signature.
 Result<Tombstone> decode_tombstone(ByteView object);
 
 }  // namespace holdfast::vault

@@ -61,6 +61,13 @@ void IndexRunBuilder::add_pack(const IndexedPack& pack, const PackFooter& footer
   }
 }
 
+void IndexRunBuilder::add_chunk(const IndexedPack& pack, const ByteArray<kIndexIdBytes>& id,
+                                uint16_t segment, uint16_t chunk) {
+  const auto [it, fresh] = pack_indexes_.try_emplace(pack.id, static_cast<uint32_t>(packs_.size()));
+  if (fresh) packs_.push_back(pack);
+  entries_.push_back({id, {it->second, segment, chunk}});
+}
+
 Bytes IndexRunBuilder::finish() {
   std::sort(entries_.begin(), entries_.end(), [](const Entry& a, const Entry& b) {
     const int order = std::memcmp(a.id.data(), b.id.data(), kIndexIdBytes);
@@ -118,6 +125,7 @@ Bytes IndexRunBuilder::finish() {
     out.u16(e.at.chunk);
   }
   packs_.clear();
+  pack_indexes_.clear();
   entries_.clear();
   return out.take();
 }

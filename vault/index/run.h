@@ -5,6 +5,7 @@
 // space or time, never correctness, and need not be hashed before use.
 #pragma once
 
+#include <map>
 #include <optional>
 #include <vector>
 
@@ -41,6 +42,9 @@ class IndexRunBuilder {
 
   // All chunks of a pack.
   void add_pack(const IndexedPack& pack, const PackFooter& footer);
+  // One chunk of a pack.
+  void add_chunk(const IndexedPack& pack, const ByteArray<kIndexIdBytes>& id, uint16_t segment,
+                 uint16_t chunk);
   bool empty() const { return packs_.empty(); }
   size_t entry_count() const { return entries_.size(); }
   // The object's bytes; the builder is empty afterwards.
@@ -54,6 +58,7 @@ class IndexRunBuilder {
   VaultId vault_;
   DomainId domain_;
   std::vector<IndexedPack> packs_;
+  std::map<PackId, uint32_t> pack_indexes_;  // of what add_chunk was given
   std::vector<Entry> entries_;
 };
 

@@ -26,7 +26,7 @@ MemoryStore::MemoryStore() {
 
 Status MemoryStore::put(const std::string& name, std::span<const ByteView> parts) {
   auto bytes = joined(parts);
-  const io::TimeNs now = io::posix_file_system().now_ns();
+  TRY(const io::TimeNs now, now_ns());
   const std::lock_guard lock(mutex_);
   objects_[name] = {std::move(bytes), now};
   return {};
@@ -34,7 +34,7 @@ Status MemoryStore::put(const std::string& name, std::span<const ByteView> parts
 
 Status MemoryStore::put_if_absent(const std::string& name, std::span<const ByteView> parts) {
   auto bytes = joined(parts);
-  const io::TimeNs now = io::posix_file_system().now_ns();
+  TRY(const io::TimeNs now, now_ns());
   const std::lock_guard lock(mutex_);
   if (!objects_.try_emplace(name, Object{std::move(bytes), now}).second) {
     return errno_error(EEXIST, name);
@@ -94,7 +94,11 @@ Status MemoryStore::remove(const std::string& name) {
 }
 
 Result<io::TimeNs> MemoryStore::now_ns() {
-  return io::posix_file_system().now_ns();
+  return io::posix_file_system().now_ns() + clock_ahead_ns_;
+}
+
+void MemoryStore::advance_clock(int64_t ns) {
+  clock_ahead_ns_ += ns;
 }
 
 std::unique_ptr<MemoryStore> MemoryStore::copy() {

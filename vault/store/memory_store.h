@@ -1,6 +1,7 @@
 // A store in memory: for tests, and the simplest thing that keeps the contract.
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 
@@ -28,6 +29,8 @@ class MemoryStore final : public Store {
 
   // A store of its own with what this one holds now.
   std::unique_ptr<MemoryStore> copy();
+  // Lets time pass on the store's clock.
+  void advance_clock(int64_t ns);
   // Changes an object behind everybody's back.
   void tamper(const std::string& name, Bytes bytes);
 
@@ -41,6 +44,7 @@ class MemoryStore final : public Store {
   StoreTraits traits_;
   std::mutex mutex_;
   std::map<std::string, Object> objects_;
+  std::atomic<int64_t> clock_ahead_ns_{0};
 };
 
 }  // namespace holdfast::vault

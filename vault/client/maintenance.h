@@ -1,0 +1,20 @@
+// Looking after a vault from this machine, unattended: with the maintainer's key in its state
+// directory, without a passphrase.
+#pragma once
+
+#include "vault/client/vault.h"
+#include "vault/engine/collect.h"
+
+namespace holdfast::vault {
+
+// One call of the collector (vault/engine/collect.h), while no other process of this machine and
+// user does the same. Temporary files go to options.directory, which is made if it is not there.
+// Errors: Errc::no_authority without a maintainer's key that the vault's log grants;
+// std::errc::resource_unavailable_try_again if another process collects; those of collect.
+Result<CollectReport> collect_vault(Vault& vault, CollectOptions options, CollectProgress& progress,
+                                    const std::stop_token& stop);
+
+// This machine's key as a maintainer. Errors: Errc::no_authority; the system's.
+Result<MaintainerKeys> maintainer_keys(Vault& vault, const LifecycleState& lifecycle);
+
+}  // namespace holdfast::vault
