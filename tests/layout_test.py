@@ -20,7 +20,7 @@ JOBS = min(2, os.cpu_count() or 1)
 # What the files of a folder may include besides their own folder's. A new folder gets a line here.
 BASE = ["base", "base/async", "base/crypto", "base/io", "base/wire"]
 VAULT = ["vault", "vault/format", "vault/seal", "vault/store", "vault/index", "vault/engine",
-         "vault/client"]
+         "vault/client", "vault/lifecycle"]
 VAULT_FRONT = ["vault", "vault/client", "vault/format"]  # vault itself is errc.h
 AGENT = ["backup-agent/" + name for name in ("chunk", "mount", "restore", "scan", "upload")]
 ARROWS = {
@@ -34,7 +34,9 @@ ARROWS = {
     "vault/seal": BASE + ["vault", "vault/format"],
     "vault/store": BASE + ["vault"],
     "vault/index": BASE + ["vault", "vault/format", "vault/store"],
-    "vault/engine": BASE + ["vault", "vault/format", "vault/seal", "vault/store", "vault/index"],
+    "vault/lifecycle": BASE + ["vault", "vault/format", "vault/store"],
+    "vault/engine": BASE + ["vault", "vault/format", "vault/seal", "vault/store", "vault/index",
+                            "vault/lifecycle"],
     "vault/client": BASE + VAULT,
     "backup-agent/chunk": BASE,
     "backup-agent/scan": BASE + VAULT_FRONT,

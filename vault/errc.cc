@@ -34,6 +34,10 @@ class VaultCategory final : public std::error_category {
         return "no such recovery point";
       case Errc::ambiguous:
         return "matches more than one recovery point";
+      case Errc::refused:
+        return "the vault's rules forbid it";
+      case Errc::no_authority:
+        return "this machine has no key that may do this";
     }
     return "unknown error";
   }

@@ -20,6 +20,8 @@ enum class Errc {
   no_such_slot,      // of this id
   no_such_point,     // no recovery point matches
   ambiguous,         // more than one recovery point matches
+  refused,           // the vault's rules forbid it: immutability, holds, a missing approval
+  no_authority,      // this machine holds no granted key that may do it
 };
 
 const std::error_category& vault_category();

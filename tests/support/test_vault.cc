@@ -20,6 +20,12 @@ TestVault::TestVault(Store& store) {
   roster.domains.push_back(seal_domain(description.vault, secret.roster_key, domain));
   roster.agents.push_back(enrol_agent(secret, description.vault, domain, "machine", 1, keys));
   CHECK(put_roster(store, roster, secret).ok());
+  maintainer = MaintainerKeys::create(description.vault);
+  auto log = AuditLog::load(store, description.vault, {description.vault_key});
+  CHECK(log.ok());
+  CHECK(log->append(store, vault_audit_key(secret), 1,
+                    {maintainer.grant(Role::maintainer, "machine")})
+            .ok());
   std::string code;
   const Slot slot = make_recovery_code_slot(description.vault, secret, "paper", 1, code);
   CHECK(store.put(slot_name(slot.id), slot.encode()).ok());

@@ -17,8 +17,9 @@ struct TestVault {
   vault::AgentKeys keys;  // of the one agent
   vault::ItemId item;
   std::shared_ptr<const vault::Roster> signed_roster;
+  vault::MaintainerKeys maintainer;  // granted by entry 1 of the audit log
 
-  // Puts description and roster into `store`.
+  // Puts description, roster and the grant into `store`.
   explicit TestVault(vault::Store& store);
 
   vault::AgentKeys add_agent(vault::Store& store, const std::string& name);

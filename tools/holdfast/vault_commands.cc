@@ -71,8 +71,21 @@ int create(const GlobalOptions& global, const CreateArguments& arguments) {
 
 struct EnrolArguments {
   std::string location;
+  bool maintainer = false;
+  bool approver = false;
   vault::EnrolOptions options;
 };
+
+// A key for maintenance or approvals, beside or without that of an agent.
+int enrol_granted(Output& out, vault::Vault& vault, const vault::VaultSecret& secret,
+                  vault::Role role, const std::string& label) {
+  const auto id = vault.enrol_granted(secret, role, label);
+  if (!id.ok()) return out.fail(id.error());
+  const std::string name(vault::name_of(role));
+  out.line("this machine has a key as " + name + " '" + printable(label) + "' (" + id->hex() +
+           ", in " + state_directory().path() + "); the audit log names it");
+  return out.finish({{"key", id->hex()}, {"role", name}});
+}
 
 int enrol(const GlobalOptions& global, EnrolArguments& arguments) {
   Output out(global);
@@ -84,6 +97,11 @@ int enrol(const GlobalOptions& global, EnrolArguments& arguments) {
   if (!unlocked.ok()) return out.fail(unlocked.error());
   const bool name_given = !arguments.options.machine.empty();
   if (!name_given) arguments.options.machine = machine_name();
+  if (arguments.maintainer || arguments.approver) {
+    return enrol_granted(out, **vault, unlocked->secret,
+                         arguments.maintainer ? vault::Role::maintainer : vault::Role::approver,
+                         arguments.options.machine);
+  }
   const auto keys = (*vault)->enrol(unlocked->secret, arguments.options);
   if (!keys.ok()) return out.fail(keys.error());
   if (keys->name != arguments.options.machine && name_given) {
@@ -242,6 +260,14 @@ void add_vault_commands(Commands& commands) {
                   "then tell what the other stores. Also for a machine that lost its credential: "
                   "with its old name")
       ->type_name("AGENT");
+  auto* maintainer = cmd->add_flag(
+      "--maintainer", e->maintainer,
+      "Instead grant this machine a maintainer's key: it then runs retention, collection and "
+      "scrubs without a passphrase");
+  cmd->add_flag("--approver", e->approver,
+                "Instead grant this machine an approver's key: its user is the second person of "
+                "'vault approve'")
+      ->excludes(maintainer);
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);

@@ -143,6 +143,12 @@ Result<RecoveryRotation> rotate_recovery_key(Vault& vault, const UnlockedSlot& o
   TRYV(put_roster(vault.store(), roster, next));
   TRYV(vault.store().put_if_absent(succession_name(next.generation),
                                    succession.encode(old.secret.vault_seed, next.vault_seed)));
+  // From here on the old vault key signs no audit entry.
+  TRY(AuditLog log,
+      AuditLog::load(vault.store(), vault.description(), next.vault_key(), next.generation));
+  TRY(const uint64_t logged,
+      log.append(vault.store(), vault_audit_key(next), log.state().time_ns, {audit::Generation{}}));
+  (void)logged;
   for (const SlotStatus& s : slots) {
     if (s.readable && s.slot.id != old.slot.id) ++out.slots_dropped;
     TRYV(vault.store().remove(s.name));

@@ -59,6 +59,10 @@ Result<VaultMemory> decode_memory(ByteView bytes) {
   return memory;
 }
 
+std::string_view file_of(Role role) {
+  return role == Role::maintainer ? "maintainer" : "approver";
+}
+
 std::string directory_from(const char* variable, const char* for_root, const char* xdg,
                            const char* below_home) {
   if (const char* set = std::getenv(variable); set != nullptr && *set != '\0') return set;
@@ -123,6 +127,29 @@ Status StateDirectory::remove_credential(const VaultId& vault) const {
   Status removed = fs_.remove(io::join_path(vault_path(vault), "credential"));
   if (!removed.ok() && removed.error().code == std::errc::no_such_file_or_directory) return {};
   return removed;
+}
+
+Result<std::optional<MaintainerKeys>> StateDirectory::load_granted(const VaultId& vault,
+                                                                   Role role) const {
+  const std::string_view name = file_of(role);
+  TRY(auto bytes, load(vault, name));
+  if (!bytes) return std::optional<MaintainerKeys>();
+  auto keys = decode_maintainer_keys(*bytes);
+  crypto::wipe(*bytes);
+  if (!keys.ok() || keys->vault != vault) {
+    return Error{holdfast::Errc::malformed,
+                 io::join_path(vault_path(vault), name) +
+                     " is damaged (make a new key with 'holdfast vault enrol --" +
+                     std::string(name) + "')"};
+  }
+  return std::optional(std::move(*keys));
+}
+
+Status StateDirectory::save_granted(const MaintainerKeys& keys, Role role) const {
+  Bytes bytes = keys.encode();
+  Status saved = save(keys.vault, file_of(role), bytes);
+  crypto::wipe(bytes);
+  return saved;
 }
 
 Result<VaultMemory> StateDirectory::load_memory(const VaultId& vault) const {

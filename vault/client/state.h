@@ -4,6 +4,8 @@
 //   vaults/<vault>/credential   AgentKeys, write-only
 //   vaults/<vault>/memory       newest sequences seen: to notice a vault put back to an older state
 //   vaults/<vault>/memory-lock  held while the memory changes
+//   vaults/<vault>/maintainer   MaintainerKeys, on machines that run maintenance
+//   vaults/<vault>/approver     the same, on machines of those who approve
 //   vaults/<vault>/location     where the vault was last reached, text
 #pragma once
 
@@ -13,6 +15,7 @@
 
 #include "base/io/file_system.h"
 #include "vault/engine/session.h"
+#include "vault/format/maintainer_keys.h"
 #include "vault/seal/agent_keys.h"
 
 namespace holdfast::vault {
@@ -35,6 +38,17 @@ class StateDirectory {
   Result<std::optional<AgentKeys>> load_credential(const VaultId& vault) const;
   Status save_credential(const AgentKeys& keys) const;
   Status remove_credential(const VaultId& vault) const;
+
+  // The key of this machine in that role. Nothing if there is none. Errors: Errc::malformed for a
+  // damaged file; the system's.
+  Result<std::optional<MaintainerKeys>> load_granted(const VaultId& vault, Role role) const;
+  Status save_granted(const MaintainerKeys& keys, Role role) const;
+  Result<std::optional<MaintainerKeys>> load_maintainer(const VaultId& vault) const {
+    return load_granted(vault, Role::maintainer);
+  }
+  Status save_maintainer(const MaintainerKeys& keys) const {
+    return save_granted(keys, Role::maintainer);
+  }
 
   // Empty if there is none or it is damaged.
   Result<VaultMemory> load_memory(const VaultId& vault) const;

@@ -63,6 +63,13 @@ Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
       enrol_agent(secret, d.vault, domain, options.machine, now_ns(), credential));
   TRYV(put_roster(*store, roster, secret));
   TRYV(state.save_credential(credential));
+  // Who makes a vault looks after it.
+  const MaintainerKeys maintainer = MaintainerKeys::create(d.vault);
+  TRY(AuditLog log, AuditLog::load(*store, d.vault, {d.vault_key}));
+  TRY(const uint64_t granted, log.append(*store, vault_audit_key(secret), d.created_ns,
+                                         {maintainer.grant(Role::maintainer, options.machine)}));
+  CHECK(granted == 1);
+  TRYV(state.save_maintainer(maintainer));
   TRYV(state.save_location(d.vault, store->location()));
   // Last: from here on it is a vault.
   TRYV(store->put_if_absent(std::string(kDescriptionName), d.encode(secret.vault_seed)));
@@ -221,6 +228,33 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
   TRYV(state_.save_credential(credential));
   TRYV(state_.save_location(id(), store_->location()));
   return credential;
+}
+
+Result<MaintainerId> Vault::enrol_granted(const VaultSecret& secret, Role role,
+                                          const std::string& label) {
+  TRY(AuditLog log, AuditLog::load(*store_, description_, secret.vault_key(), secret.generation));
+  auto stored = state_.load_granted(id(), role);
+  // A damaged one is none: this is the way to a new one.
+  if (!stored.ok() && stored.error().code != holdfast::Errc::malformed) {
+    return std::move(stored).error();
+  }
+  if (stored.ok() && stored->has_value()) {
+    const auto it = log.state().grants.find((*stored)->id);
+    if (it != log.state().grants.end() && it->second.active) return (*stored)->id;
+  }
+  const MaintainerKeys keys = MaintainerKeys::create(id());
+  // Kept first: a grant without its key is for nobody.
+  TRYV(state_.save_granted(keys, role));
+  TRYV(state_.save_location(id(), store_->location()));
+  TRY(const uint64_t granted,
+      log.append(*store_, vault_audit_key(secret), now_ns(), {keys.grant(role, label)}));
+  (void)granted;
+  return keys.id;
+}
+
+Result<AuditLog> Vault::audit_log() {
+  TRY(const TrustedKey trusted, vault_key());
+  return AuditLog::load(*store_, description_, trusted.key, trusted.generation);
 }
 
 Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, SessionRequest request,

@@ -16,6 +16,7 @@
 #include "vault/engine/session.h"
 #include "vault/engine/stored_sizes.h"
 #include "vault/engine/trust.h"
+#include "vault/lifecycle/maintainers.h"
 #include "vault/seal/vault_secret.h"
 #include "vault/store/store.h"
 
@@ -68,6 +69,14 @@ class Vault {
   Result<AgentKeys> credential(std::vector<std::string>& warnings);
   // Makes this machine an agent of the vault, or fetches its keys again after a rotation.
   Result<AgentKeys> enrol(const VaultSecret& secret, const EnrolOptions& options);
+
+  // Grants this machine a key in `role`, keeps it in the state directory, and gives its id. A key
+  // that is active already stays. Errors: Errc::refused; the store's.
+  Result<MaintainerId> enrol_granted(const VaultSecret& secret, Role role,
+                                     const std::string& label);
+  // The audit log, verified from the vault key to believe. Errors: the store's;
+  // Errc::key_not_trusted.
+  Result<AuditLog> audit_log();
 
   // A backup session of this machine's agent. Remembered heads are filled in.
   Result<std::unique_ptr<Session>> begin_session(const AgentKeys& keys, SessionRequest request,

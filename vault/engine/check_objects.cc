@@ -9,6 +9,7 @@
 #include "vault/format/object_names.h"
 #include "vault/format/proof.h"
 #include "vault/format/session.h"
+#include "vault/lifecycle/audit_log.h"
 
 namespace holdfast::vault {
 namespace {
@@ -20,6 +21,12 @@ class ObjectChecker {
   Result<Roster> run(const crypto::PublicKey& vault_key, uint32_t generation) {
     TRY(const auto objects, c_.store.list(""));
     TRY(roster_, load_roster(c_.store, c_.description.vault, vault_key, generation));
+    TRY(const AuditLog log,
+        AuditLog::load(c_.store, c_.description, roster_.vault_key, roster_.generation));
+    for (const PassedOverEntry& p : log.passed_over()) {
+      c_.damage(p.name,
+                p.is_genuine ? p.reason + "; what the owner said there does not count" : p.reason);
+    }
     bool has_slot = false;
     for (const ObjectInfo& object : objects) {
       TRYV(c_.interrupted());
@@ -81,6 +88,7 @@ class ObjectChecker {
       return {};
     }
     if (name.starts_with(kSuccessionPrefix)) return check_succession(name);
+    if (name.starts_with(kAuditPrefix)) return {};  // looked at as a whole
     if (name.starts_with(kProofsPrefix)) {
       TRY(const Proof proof, decode_proof(bytes));
       if (proof.vault != c_.description.vault || proof_name(proof) != name) {

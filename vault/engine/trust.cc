@@ -4,38 +4,10 @@
 
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
+#include "vault/lifecycle/key_chain.h"
 
 namespace holdfast::vault {
 namespace {
-
-// Turns "does not parse" and "does not verify" into what they mean for a vault's object.
-Error object_error(Error error, const std::string& name) {
-  if (error.code == holdfast::Errc::malformed || error.code == holdfast::Errc::limit_exceeded) {
-    return Error{Errc::damaged, name + " (" + error.context + ")"};
-  }
-  if (error.code == holdfast::Errc::authentication_failed) {
-    return Error{Errc::key_not_trusted, name + " (" + error.context + " does not verify)"};
-  }
-  return error;
-}
-
-// Nothing if there is no such succession. One that cannot be believed is an error of its own.
-Result<std::optional<Succession>> load_succession(Store& store, const VaultId& vault,
-                                                  uint32_t generation,
-                                                  const crypto::PublicKey& pinned) {
-  const std::string name = succession_name(generation);
-  auto object = store.get(name, kObjectBytesMax);
-  if (!object.ok()) {
-    if (is_absent(object.error())) return std::optional<Succession>();
-    return object_error(std::move(object).error(), name);
-  }
-  auto succession = decode_succession(*object, pinned);
-  if (!succession.ok()) return object_error(std::move(succession).error(), name);
-  if (succession->vault != vault || succession->generation != generation) {
-    return Error{Errc::damaged, name + " (it belongs elsewhere)"};
-  }
-  return std::optional(*succession);
-}
 
 // Whether keys were succeeded. A succession that cannot be believed is as good as none: whoever can
 // put junk there could have removed the object as well, and the check names it.
@@ -113,6 +85,10 @@ Result<Roster> load_roster(Store& store, const VaultId& vault, const crypto::Pub
     }
   }
   return Error{Errc::missing, std::string(kRosterPrefix)};
+}
+
+AuditKey vault_audit_key(const VaultSecret& secret) {
+  return {{std::nullopt, secret.generation}, secret.vault_seed};
 }
 
 Status check_agent(const Roster& roster, const AgentKeys& keys) {

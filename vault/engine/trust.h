@@ -4,6 +4,7 @@
 
 #include "vault/format/description.h"
 #include "vault/format/roster.h"
+#include "vault/lifecycle/audit_log.h"
 #include "vault/seal/roster_seal.h"
 #include "vault/store/store.h"
 
@@ -29,6 +30,9 @@ Result<bool> is_superseded(Store& store, const VaultId& vault, const VaultSecret
 // Errors: Errc::missing if there is none; the store's.
 Result<Roster> load_roster(Store& store, const VaultId& vault, const crypto::PublicKey& vault_key,
                            uint32_t generation);
+
+// The vault key as a signer of audit entries.
+AuditKey vault_audit_key(const VaultSecret& secret);
 
 // Checks that the agent is active there and that keys agree with the pins.
 // Errors: Errc::no_credential for an agent that is not in the roster or retired;

@@ -45,7 +45,7 @@ using ItemId = FixedId<struct ItemTag, 16>;
 using SessionId = FixedId<struct SessionTag, 16>;  // also names collector runs that write packs
 using SlotId = FixedId<struct SlotTag, 16>;
 using RunId = FixedId<struct RunTag, 16>;
-using MaintainerId = FixedId<struct MaintainerTag, 16>;
+using MaintainerId = FixedId<struct MaintainerTag, 16>;  // a granted key, approvers' too
 using ChunkId = FixedId<struct ChunkTag, 32>;
 
 // A pack is named by who wrote it and by the SHA-256 of its footer.

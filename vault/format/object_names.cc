@@ -92,6 +92,9 @@ std::string point_name(const ItemId& item, uint64_t sequence) {
 std::string collection_name(const RunId& run, std::string_view step) {
   return text(kCollectionsPrefix, run.hex() + "/") + std::string(step);
 }
+std::string audit_name(uint64_t sequence) {
+  return text(kAuditPrefix, ten_digits(sequence));
+}
 
 Result<PackId> parse_pack_name(std::string_view name) {
   TRY(const auto parts, split<SessionId>(name, kPacksPrefix));
@@ -114,6 +117,13 @@ Result<PointName> parse_point_name(std::string_view name) {
 Result<uint64_t> parse_roster_name(std::string_view name) {
   if (!name.starts_with(kRosterPrefix)) return bad_name(name);
   return parse_number(name.substr(kRosterPrefix.size()), name);
+}
+
+Result<uint64_t> parse_audit_name(std::string_view name) {
+  if (!name.starts_with(kAuditPrefix)) return bad_name(name);
+  TRY(const uint64_t sequence, parse_number(name.substr(kAuditPrefix.size()), name));
+  if (sequence == 0) return bad_name(name);
+  return sequence;
 }
 
 Result<SessionObjectName> parse_session_name(std::string_view name) {

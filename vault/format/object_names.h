@@ -14,6 +14,7 @@
 //   index/<domain>/<sha256 of content>      index runs
 //   points/<item>/<sequence>                manifests
 //   collections/<run>/<step>                condemned, closing, verdict, abort, freed
+//   audit/<sequence>                        lifecycle: who may maintain, policies, what expired
 //
 // Ids are lower-case hexadecimal; numbers are decimal with ten digits, so that names sort as
 // numbers.
@@ -34,6 +35,7 @@ inline constexpr std::string_view kPacksPrefix = "packs/";
 inline constexpr std::string_view kIndexPrefix = "index/";
 inline constexpr std::string_view kPointsPrefix = "points/";
 inline constexpr std::string_view kCollectionsPrefix = "collections/";
+inline constexpr std::string_view kAuditPrefix = "audit/";
 
 std::string slot_name(const SlotId& slot);
 std::string succession_name(uint32_t generation);
@@ -51,6 +53,7 @@ std::string index_name(const DomainId& domain, const crypto::Digest& sha256);
 std::string item_prefix(const ItemId& item);
 std::string point_name(const ItemId& item, uint64_t sequence);
 std::string collection_name(const RunId& run, std::string_view step);
+std::string audit_name(uint64_t sequence);
 
 // The reverse. Errors: Errc::malformed for a name that is not exactly one that the functions above
 // give.
@@ -61,6 +64,7 @@ struct PointName {
 };
 Result<PointName> parse_point_name(std::string_view name);
 Result<uint64_t> parse_roster_name(std::string_view name);
+Result<uint64_t> parse_audit_name(std::string_view name);
 // The session of any name below sessions/, and what follows it ("begin", "tombstone-<run>", ...).
 struct SessionObjectName {
   SessionId session;
