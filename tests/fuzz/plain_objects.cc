@@ -2,7 +2,6 @@
 // out accidents only, so it is made right.
 #include "base/check.h"
 #include "tests/fuzz/target.h"
-#include "vault/format/collection.h"
 #include "vault/format/digest.h"
 #include "vault/format/object_names.h"
 #include "vault/format/point_body.h"
@@ -38,27 +37,16 @@ void run(ByteView input) {
     const size_t n = bytes.size() < 32 ? 0 : bytes.size() - 32;
     return vault::with_digest(to_bytes(bytes.first(n)));
   };
-  switch (input[0] % 7) {
+  switch (input[0] % 4) {
     case 0: {
       const Bytes object = digested();
       expect_canonical(vault::decode_slot(object), object);
       break;
     }
-    case 1: {
-      const Bytes object = digested();
-      expect_canonical(vault::decode_tombstone(object), object);
-      break;
-    }
-    case 2:
-      expect_canonical(vault::decode_condemned(bytes), bytes);
-      break;
-    case 3:
-      expect_canonical(vault::decode_closing(bytes), bytes);
-      break;
-    case 4:
+    case 1:
       expect_canonical(vault::decode_point_body(bytes), bytes);
       break;
-    case 5:
+    case 2:
       (void)vault::decode_agent_keys(bytes);
       break;
     default:
@@ -69,20 +57,17 @@ void run(ByteView input) {
 std::vector<Bytes> seeds(const Vectors& vectors) {
   std::vector<Bytes> out;
   add_seeds(vectors, "object.keys/", 0, out);
-  add_seeds(vectors, "object.sessions/", 1, out);
-  add_seeds(vectors, "object.collections/", 2, out);
-  add_seeds(vectors, "object.collections/", 3, out);
   for (const char* body : {"point1.body", "point2.body"}) {
     if (const auto it = vectors.find(body); it != vectors.end()) {
-      Bytes seed{4};
+      Bytes seed{1};
       seed.insert(seed.end(), it->second.begin(), it->second.end());
       out.push_back(std::move(seed));
     }
   }
-  add_seeds(vectors, "keys.credential", 5, out);
+  add_seeds(vectors, "keys.credential", 2, out);
   for (const auto& [name, value] : vectors) {
     if (!name.starts_with("object.")) continue;
-    Bytes seed{6};
+    Bytes seed{3};
     seed.insert(seed.end(), name.begin() + 7, name.end());
     out.push_back(std::move(seed));
   }

@@ -4,6 +4,7 @@
 // could see two things in one signed object.
 #include "base/check.h"
 #include "tests/fuzz/target.h"
+#include "vault/format/collection.h"
 #include "vault/format/description.h"
 #include "vault/format/manifest.h"
 #include "vault/format/proof.h"
@@ -61,20 +62,42 @@ void try_all(uint8_t kind, ByteView bytes, bool is_signed_by_us) {
     case 6:
       (void)vault::decode_description(bytes);
       break;
-    default:
+    case 7:
       (void)vault::decode_succession(bytes, signer());
+      break;
+    case 8:
+      check(vault::decode_tombstone(bytes));
+      break;
+    case 9:
+      check(vault::decode_condemned(bytes));
+      break;
+    case 10:
+      check(vault::decode_waiting(bytes));
+      break;
+    case 11:
+      check(vault::decode_closing(bytes));
+      break;
+    case 12:
+      check(vault::decode_vouched(bytes));
+      break;
+    default:
+      (void)vault::peek_run_header(bytes);
+      (void)vault::decode_run_mark(vault::kVerdictMagic, bytes);
   }
 }
 
-constexpr const char* kPrefixes[] = {"object.points/",   "object.sessions/",  "object.sessions/",
-                                     "object.sessions/", "object.proofs/",    "object.roster/",
-                                     "object.vault",     "object.succession/"};
+constexpr const char* kPrefixes[] = {
+    "object.points/",      "object.sessions/",    "object.sessions/",    "object.sessions/",
+    "object.proofs/",      "object.roster/",      "object.vault",        "object.succession/",
+    "object.sessions/",    "object.collections/", "object.collections/", "object.collections/",
+    "object.collections/", "object.collections/"};
+constexpr uint8_t kKinds = std::size(kPrefixes);
 
 }  // namespace
 
 void run(ByteView input) {
   if (input.empty()) return;
-  const uint8_t kind = input[0] % 8;
+  const uint8_t kind = input[0] % kKinds;
   const ByteView object = input.subspan(1);
   try_all(kind, object, false);
   if (object.size() < vault::kMagicBytes + vault::kSignatureBytes) return;
@@ -86,7 +109,7 @@ void run(ByteView input) {
 
 std::vector<Bytes> seeds(const Vectors& vectors) {
   std::vector<Bytes> out;
-  for (uint8_t kind = 0; kind < 8; ++kind) add_seeds(vectors, kPrefixes[kind], kind, out);
+  for (uint8_t kind = 0; kind < kKinds; ++kind) add_seeds(vectors, kPrefixes[kind], kind, out);
   return out;
 }
 

@@ -46,6 +46,16 @@ AgentKeys TestVault::add_agent(Store& store, const std::string& name) {
   return added;
 }
 
+MaintainerKeys TestVault::add_maintainer(Store& store) const {
+  auto log = AuditLog::load(store, description, description.vault_key, 0);
+  CHECK(log.ok());
+  const MaintainerKeys added = MaintainerKeys::create(description.vault);
+  CHECK(log->append(store, vault_audit_key(secret), log->state().time_ns + 1,
+                    {added.grant(Role::maintainer, "another machine")})
+            .ok());
+  return added;
+}
+
 Bytes random_bytes(uint64_t seed, size_t size) {
   std::mt19937_64 random(seed);
   Bytes out(size);
@@ -57,6 +67,11 @@ Result<std::unique_ptr<Session>> begin_session(Store& store, const TestVault& va
                                                SessionRequest request, SessionOptions options) {
   if (request.item.is_zero()) request.item = vault.item;
   request.roster = vault.signed_roster;
+  request.lifecycle = [&store, &vault]() -> Result<LifecycleState> {
+    TRY(const AuditLog log,
+        AuditLog::load(store, vault.description, vault.description.vault_key, 0));
+    return log.state();
+  };
   options.uploads = 0;  // one thread: operations come in one order
   return Session::begin(store, vault.keys, std::move(request), std::move(options));
 }

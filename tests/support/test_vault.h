@@ -23,6 +23,7 @@ struct TestVault {
   explicit TestVault(vault::Store& store);
 
   vault::AgentKeys add_agent(vault::Store& store, const std::string& name);
+  vault::MaintainerKeys add_maintainer(vault::Store& store) const;
 };
 
 // Random bytes from a seed.

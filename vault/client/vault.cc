@@ -269,6 +269,11 @@ Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, Ses
   }
   TRY(Roster roster, load_roster(*store_, id(), keys.vault_key, keys.generation));
   request.roster = std::make_shared<const Roster>(std::move(roster));
+  request.lifecycle = [this, key = keys.vault_key,
+                       generation = keys.generation]() -> Result<LifecycleState> {
+    TRY(const AuditLog log, AuditLog::load(*store_, description_, key, generation));
+    return log.state();
+  };
   return Session::begin(*store_, keys, std::move(request), std::move(options));
 }
 
@@ -310,7 +315,8 @@ Result<Vault::TrustedKey> Vault::vault_key() {
 Result<PointList> Vault::list_points_without_secret() {
   TRY(const TrustedKey trusted, vault_key());
   TRY(const Roster roster, load_roster(*store_, id(), trusted.key, trusted.generation));
-  return list_points(*store_, description_, roster);
+  TRY(const AuditLog log, audit_log());
+  return list_points(*store_, description_, roster, log.state());
 }
 
 std::vector<std::string> promises(const StoreTraits& traits) {

@@ -4,12 +4,13 @@
 #include <optional>
 #include <set>
 
+#include "vault/engine/collections.h"
 #include "vault/engine/trust.h"
 #include "vault/format/collection.h"
 #include "vault/format/object_names.h"
 #include "vault/format/proof.h"
 #include "vault/format/session.h"
-#include "vault/lifecycle/audit_log.h"
+#include "vault/lifecycle/maintainers.h"
 
 namespace holdfast::vault {
 namespace {
@@ -23,6 +24,7 @@ class ObjectChecker {
     TRY(roster_, load_roster(c_.store, c_.description.vault, vault_key, generation));
     TRY(const AuditLog log,
         AuditLog::load(c_.store, c_.description, roster_.vault_key, roster_.generation));
+    maintainers_ = maintainers_of(log.state());
     for (const PassedOverEntry& p : log.passed_over()) {
       c_.damage(p.name,
                 p.is_genuine ? p.reason + "; what the owner said there does not count" : p.reason);
@@ -74,18 +76,7 @@ class ObjectChecker {
     if (name.starts_with(kSessionsPrefix)) return check_session_object(name, bytes);
     if (name.starts_with(kCollectionsPrefix)) {
       TRY(const auto parsed, parse_collection_name(name));
-      if (parsed.step == kStepCondemned) {
-        TRY(const auto list, decode_condemned(bytes));
-        if (list.vault != c_.description.vault || list.run != parsed.run) {
-          return Error{Errc::damaged, "it belongs elsewhere"};
-        }
-      } else if (parsed.step == kStepClosing) {
-        TRY(const auto list, decode_closing(bytes));
-        if (list.vault != c_.description.vault || list.run != parsed.run) {
-          return Error{Errc::damaged, "it belongs elsewhere"};
-        }
-      }
-      return {};
+      return verify_run_object(bytes, c_.description.vault, parsed.run, maintainers_);
     }
     if (name.starts_with(kSuccessionPrefix)) return check_succession(name);
     if (name.starts_with(kAuditPrefix)) return {};  // looked at as a whole
@@ -190,11 +181,11 @@ class ObjectChecker {
       return verify(agent, std::nullopt);
     }
     if (parsed.step.starts_with("tombstone-")) {
-      TRY(const Tombstone tombstone, decode_tombstone(bytes));
-      if (tombstone.vault != c_.description.vault ||
-          tombstone_name(tombstone.session, tombstone.run) != name) {
-        return elsewhere;
-      }
+      TRY(const Tombstone t, decode_tombstone(bytes));
+      if (tombstone_name(t.session, t.run) != name) return elsewhere;
+      TRY(const bool believed,
+          is_tombstone(c_.store, c_.description.vault, t.session, t.run, maintainers_));
+      if (!believed) return Error{Errc::damaged, "no maintainer signed it"};
       return {};
     }
     c_.remark(name, "not an object of a session");
@@ -203,6 +194,7 @@ class ObjectChecker {
 
   CheckContext& c_;
   Roster roster_;
+  Maintainers maintainers_;
   std::map<SessionId, AgentId> session_agents_;
   std::set<crypto::Digest> roster_hashes_;
 };

@@ -235,7 +235,7 @@ class Marker {
                      io::ExternalSorter<NeedRecord>& needed) {
     std::shared_ptr<const PackEdges> edges;
     uint32_t loaded = UINT32_MAX;
-    PageRecord page;
+    PageRecord page{};
     for (;;) {
       TRY(const bool more, pages.next(page));
       if (!more) return {};

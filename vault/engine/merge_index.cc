@@ -100,7 +100,7 @@ class DomainMerge {
     TRY(auto sorted, sorter.finish());
     std::set<std::string> written;
     IndexRunBuilder builder(vault_, domain_);
-    Entry e;
+    Entry e{};
     for (;;) {
       TRY(const bool more, sorted.next(e));
       if (!more || builder.entry_count() == kMergedEntries) {

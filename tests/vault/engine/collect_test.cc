@@ -360,7 +360,8 @@ TEST_F(CollectTest, AForgedListBindsNobodyAndAForgedTombstoneHidesNothing) {
   EXPECT_EQ(testing::full_check(store, vault)->points_checked, 2u);
 }
 
-// Every store operation of a run fails once, for good or for a moment; then the run is called again.
+// Every store operation of a run fails once, for good or for a moment; then the run is called
+// again.
 TEST_F(CollectTest, InterruptedAnywhereItGoesOnAndLosesNothing) {
   std::vector<TestFile> all = files(1, 8, 700'000);
   write(all);
@@ -377,24 +378,25 @@ TEST_F(CollectTest, InterruptedAnywhereItGoesOnAndLosesNothing) {
   ASSERT_GT(operations, 30u);
   for (uint64_t n = 0; n < operations; ++n) {
     for (const bool after : {false, true}) {
+      SCOPED_TRACE("killed at operation " + std::to_string(n));
       const auto copy = store.copy();
       testing::FaultyStore faulty(*copy);
       faulty.kill_at(n, after);
       const auto killed = try_collect(options(), &faulty);
-      EXPECT_FALSE(killed.ok()) << n;
+      EXPECT_FALSE(killed.ok());
       for (const auto& [p, files] : points) {
-        ASSERT_OK(testing::expect_files(*copy, vault, p.root, vault.keys.domain.id, files)) << n;
+        ASSERT_OK(testing::expect_files(*copy, vault, p.root, vault.keys.domain.id, files));
       }
-      ASSERT_OK(try_collect(options(), copy.get())) << n;
+      ASSERT_OK(try_collect(options(), copy.get()));
       copy->advance_clock(8 * 24 * kHour);
       const auto again = try_collect(options(), copy.get());
-      ASSERT_OK(again) << n;
-      EXPECT_TRUE(again->done) << n;
+      ASSERT_OK(again);
+      EXPECT_TRUE(again->done);
       for (const auto& [p, files] : points) {
-        ASSERT_OK(testing::expect_files(*copy, vault, p.root, vault.keys.domain.id, files)) << n;
+        ASSERT_OK(testing::expect_files(*copy, vault, p.root, vault.keys.domain.id, files));
       }
       // Nothing is left over but what the points need.
-      EXPECT_LE(copy->list("packs/")->size(), 6u) << n;
+      EXPECT_LE(copy->list("packs/")->size(), 6u);
     }
   }
 }

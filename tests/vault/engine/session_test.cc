@@ -41,19 +41,26 @@ struct SessionTest : ::testing::Test {
   // What a collector puts: everything there is, condemned.
   RunId condemn_all() {
     CondemnedList list;
-    list.vault = vault.description.vault;
-    list.run = RunId::random();
+    list.header = header(RunId::random());
     auto packs = store.list(std::string(kPacksPrefix));
     for (const ObjectInfo& o : *packs) list.packs.push_back(*parse_pack_name(o.name));
-    EXPECT_OK(store.put(collection_name(list.run, kStepCondemned), list.encode()));
-    return list.run;
+    EXPECT_OK(store.put(collection_name(list.header.run, kStepCondemned),
+                        list.encode(vault.maintainer.signing_seed)));
+    EXPECT_OK(
+        store.put(collection_name(list.header.run, kStepBegin),
+                  encode_run_mark(kRunBeginMagic, list.header, vault.maintainer.signing_seed)));
+    return list.header.run;
+  }
+  RunHeader header(const RunId& run) const {
+    return {vault.description.vault, run, vault.maintainer.id, 0};
   }
   void put_tombstone(const SessionId& session, const RunId& run) {
     Tombstone t;
     t.vault = vault.description.vault;
     t.session = session;
     t.run = run;
-    EXPECT_OK(store.put(tombstone_name(session, run), t.encode()));
+    t.maintainer = vault.maintainer.id;
+    EXPECT_OK(store.put(tombstone_name(session, run), t.encode(vault.maintainer.signing_seed)));
   }
   std::vector<PackId> packs_of(const SessionId& session) {
     std::vector<PackId> packs;
@@ -63,7 +70,8 @@ struct SessionTest : ::testing::Test {
   }
   PointList points() {
     auto roster = open_roster(store, vault.description, vault.secret);
-    auto list = list_points(store, vault.description, roster->clear);
+    auto log = AuditLog::load(store, vault.description, vault.description.vault_key, 0);
+    auto list = list_points(store, vault.description, roster->clear, log->state());
     EXPECT_OK(list);
     return std::move(*list);
   }
@@ -144,7 +152,8 @@ TEST_F(SessionTest, AChunkWhoseOnlyCopyIsCondemnedIsStoredAgain) {
 TEST_F(SessionTest, AFinishedCollectionCondemnsNothing) {
   ASSERT_OK(testing::write_point(store, vault, files));
   const RunId run = condemn_all();
-  ASSERT_OK(store.put(collection_name(run, kStepFreed), as_bytes("done")));
+  ASSERT_OK(store.put(collection_name(run, kStepFreed),
+                      encode_run_mark(kFreedMagic, header(run), vault.maintainer.signing_seed)));
   ASSIGN(const auto second, testing::write_point(store, vault, files));
   EXPECT_EQ(second.point.stats.bytes_new, 0u);
 }
@@ -211,10 +220,10 @@ TEST_F(SessionTest, AManifestSeenByTheClosingListCountsInSpiteOfTheTombstone) {
   put_tombstone(session, run);
   EXPECT_TRUE(points().points.empty());
   ClosingList closing;
-  closing.vault = vault.description.vault;
-  closing.run = run;
+  closing.header = header(run);
   closing.manifests = {{vault.item, p.point.sequence, p.point.sha256}};
-  ASSERT_OK(store.put(collection_name(run, kStepClosing), closing.encode()));
+  ASSERT_OK(
+      store.put(collection_name(run, kStepClosing), closing.encode(vault.maintainer.signing_seed)));
   EXPECT_EQ(points().points.size(), 1u);
   // A second collector that did not see it takes it back.
   put_tombstone(session, RunId::random());

@@ -87,17 +87,27 @@ std::vector<Sample> samples() {
   Proof proof;
   proof.time_ns = 5;
   out.push_back({"proof", proof.encode(kSeed), signed_by_agent(decode_proof)});
-  Tombstone tombstone;
-  out.push_back(
-      {"tombstone", tombstone.encode(), [](ByteView b) { return decode_tombstone(b).ok(); }});
+  out.push_back({"tombstone", Tombstone().encode(kSeed), signed_by_agent(decode_tombstone)});
   CondemnedList condemned;
   condemned.packs = {{SessionId::random(), crypto::sha256(as_bytes("x"))}};
-  out.push_back(
-      {"condemned", condemned.encode(), [](ByteView b) { return decode_condemned(b).ok(); }});
+  out.push_back({"condemned", condemned.encode(kSeed), signed_by_agent(decode_condemned)});
+  WaitingList waiting;
+  waiting.sessions = {SessionId::random(), SessionId::random()};
+  out.push_back({"waiting", waiting.encode(kSeed), signed_by_agent(decode_waiting)});
   ClosingList closing;
   closing.packs = condemned.packs;
   closing.manifests = {{ItemId::random(), 4, crypto::sha256(as_bytes("y"))}};
-  out.push_back({"closing", closing.encode(), [](ByteView b) { return decode_closing(b).ok(); }});
+  out.push_back({"closing", closing.encode(kSeed), signed_by_agent(decode_closing)});
+  VouchedList vouched;
+  vouched.packs = {
+      {crypto::sha256(as_bytes("z")),
+       DomainId::random(),
+       {{3, AgentId::random(), ItemId::random(), 7}, {1, AgentId::random(), ItemId::random(), 9}}}};
+  out.push_back({"vouched", vouched.encode(kSeed), signed_by_agent(decode_vouched)});
+  for (const std::string_view magic : {kRunBeginMagic, kVerdictMagic, kAbortMagic, kFreedMagic}) {
+    out.push_back({std::string(magic), encode_run_mark(magic, {}, kSeed),
+                   signed_by_agent([magic](ByteView b) { return decode_run_mark(magic, b); })});
+  }
   return out;
 }
 
