@@ -9,6 +9,7 @@
 #include "tools/format-vectors/small_vault.h"
 #include "vault/format/collection.h"
 #include "vault/format/entry.h"
+#include "vault/format/maintainer_keys.h"
 #include "vault/format/manifest.h"
 #include "vault/format/pack.h"
 #include "vault/format/point_body.h"
@@ -107,6 +108,9 @@ class Maker {
                            const std::string& page);
   void make_adopted_session(int64_t time_ns);
   void make_points(const MadeMap& first, const MadeMap& second);
+
+  // maker_lifecycle.cc: audit.md, the runs of session.md
+  void make_audit_log();
   void put_run_lists(const RunId& run, const std::vector<PackId>& packs,
                      const std::vector<SeenManifest>& manifests);
   void make_collections();
@@ -123,7 +127,12 @@ class Maker {
   std::map<SessionId, std::set<crypto::Digest>> packs_;  // hashes of footers
   crypto::Digest first_sha256_{};
   crypto::Digest second_sha256_{};
+  MaintainerKeys maintainer_;
 };
+
+// Collectors' runs: the second session wrote an epoch for the first one.
+inline const RunId kRunBefore(counting<16>(0xd0));
+inline const RunId kRun(counting<16>(0xe0));
 
 // --- For the methods ---
 

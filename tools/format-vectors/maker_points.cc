@@ -5,9 +5,6 @@
 namespace holdfast::vault {
 namespace {
 
-const RunId kRunBefore(counting<16>(0xd0));
-const RunId kRun(counting<16>(0xe0));
-
 PointBody body_of(int64_t started_ns, uint64_t bytes, uint64_t new_bytes) {
   PointBody b;
   b.item_name = "documents";
@@ -147,27 +144,6 @@ void Maker::make_points(const MadeMap& first_map, const MadeMap& second_map) {
   third.time_ns = t + 200 * kSecond;
   third.roots = {first_map.root()};
   (void)put_point(third, sessions_[kTooLate], body_of(third.time_ns, first_map.bytes, 0), "point3");
-}
-
-void Maker::put_run_lists(const RunId& run, const std::vector<PackId>& packs,
-                          const std::vector<SeenManifest>& manifests) {
-  const CondemnedList condemned{v_.vault, run, packs};
-  put(collection_name(run, kStepCondemned), condemned.encode());
-  const ClosingList closing{v_.vault, run, packs, manifests};
-  put(collection_name(run, kStepClosing), closing.encode());
-  put(collection_name(run, kStepFreed), {});
-}
-
-// Two runs that are over: the second session wrote an epoch for the first one, and was given up by
-// the second one.
-void Maker::make_collections() {
-  const SessionId dead(counting<16>(0xb0));
-  put_run_lists(kRunBefore, {{dead, counting<32>(0x00)}}, {});
-  put_run_lists(kRun, {{dead, counting<32>(0x20)}}, {{item_, 2, second_sha256_}});
-  for (const SessionIndex i : {kContinued, kTooLate}) {
-    const Tombstone t{v_.vault, sessions_[i].wrap.session, kRun, kCreated + 9000 * kSecond};
-    put(tombstone_name(t.session, t.run), t.encode());
-  }
 }
 
 }  // namespace holdfast::vault

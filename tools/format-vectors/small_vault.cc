@@ -38,6 +38,7 @@ SmallVault Maker::make() {
   make_packs();
   out_.section("manifest.md");
   make_points(first, second);
+  make_audit_log();
   make_collections();
   return std::move(v_);
 }
