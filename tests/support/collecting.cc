@@ -14,8 +14,8 @@ Result<CollectReport> run_collect(Store& store, const TestVault& vault,
   TRY(const AuditLog log, AuditLog::load(store, vault.description, vault.description.vault_key, 0));
   const Maintainers maintainers = maintainers_of(log.state());
   CollectProgress progress;
-  return collect({store, vault.description, *vault.signed_roster, log.state(), maintainers, who},
-                 options, progress, stop);
+  return collect({store, vault.description, *vault.signed_roster, maintainers, who}, options,
+                 progress, stop);
 }
 
 void purge_point(Store& store, const TestVault& vault, const ItemId& item, uint64_t sequence,

@@ -22,23 +22,22 @@ Result<CollectReport> collect_vault(Vault& vault, CollectOptions options, Collec
                                     const std::stop_token& stop) {
   TRY(const AuditLog log, vault.audit_log());
   TRY(const MaintainerKeys keys, maintainer_keys(vault, log.state()));
-  const std::string lock_path = vault.state().path() + "/vaults/" + vault.id().hex() + "/collect-lock";
+  const std::string lock_path =
+      vault.state().path() + "/vaults/" + vault.id().hex() + "/collect-lock";
   auto lock = io::lock_file(lock_path, io::IfLocked::fail);
   if (!lock.ok()) {
     if (lock.error().code == std::errc::resource_unavailable_try_again) {
-      return Error{lock.error().code,
-                   "another process of this machine collects in the vault at " +
-                       vault.store().location()};
+      return Error{lock.error().code, "another process of this machine collects in the vault at " +
+                                          vault.store().location()};
     }
     return std::move(lock).error();
   }
   TRYV(io::make_directories(vault.state().file_system(), options.directory));
   TRY(const Vault::TrustedKey trusted, vault.vault_key());
-  TRY(const Roster roster,
-      load_roster(vault.store(), vault.id(), trusted.key, trusted.generation));
+  TRY(const Roster roster, load_roster(vault.store(), vault.id(), trusted.key, trusted.generation));
   const Maintainers maintainers = maintainers_of(log.state());
-  return collect({vault.store(), vault.description(), roster, log.state(), maintainers, keys},
-                 options, progress, stop);
+  return collect({vault.store(), vault.description(), roster, maintainers, keys}, options, progress,
+                 stop);
 }
 
 }  // namespace holdfast::vault

@@ -315,8 +315,7 @@ Result<Vault::TrustedKey> Vault::vault_key() {
 Result<PointList> Vault::list_points_without_secret() {
   TRY(const TrustedKey trusted, vault_key());
   TRY(const Roster roster, load_roster(*store_, id(), trusted.key, trusted.generation));
-  TRY(const AuditLog log, audit_log());
-  return list_points(*store_, description_, roster, log.state());
+  return list_points(*store_, description_, roster);
 }
 
 std::vector<std::string> promises(const StoreTraits& traits) {

@@ -8,7 +8,6 @@
 #include "vault/engine/check_packs.h"
 #include "vault/engine/check_points.h"
 #include "vault/format/object_names.h"
-#include "vault/lifecycle/audit_log.h"
 
 namespace holdfast::vault {
 
@@ -28,8 +27,7 @@ Result<CheckReport> check_vault(Store& store, const Description& description,
     TRY(reader, VaultReader::open(store, description, *secret));
     TRY(points, reader->points());
   } else {
-    TRY(const AuditLog log, AuditLog::load(store, description, vault_key, generation));
-    TRY(points, list_points(store, description, roster, log.state()));
+    TRY(points, list_points(store, description, roster));
   }
   TRY(const auto index_runs, store.list(std::string(kIndexPrefix)));
   PackCheck packs(context);

@@ -54,7 +54,7 @@ class Collection {
 
  private:
   SurveyContext context() const {
-    return {c_.store, c_.description.vault, c_.roster, c_.lifecycle, c_.maintainers};
+    return {c_.store, c_.description.vault, c_.roster, c_.maintainers};
   }
 
   struct Look {

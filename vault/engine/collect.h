@@ -66,7 +66,6 @@ struct Collector {
   Store& store;
   const Description& description;
   const Roster& roster;
-  const LifecycleState& lifecycle;
   const Maintainers& maintainers;
   const MaintainerKeys& keys;
 };

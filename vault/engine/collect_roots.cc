@@ -46,7 +46,7 @@ class Gatherer {
 
  private:
   Status take_points() {
-    TRY(const auto list, list_points(c_.store, description_, c_.roster, c_.lifecycle));
+    TRY(const auto list, list_points(c_.store, description_, c_.roster));
     for (const RecoveryPoint& p : list.points) take(p.manifest, p.stored_ns);
     out_.points = list.points.size();
     std::set<std::string> looked_at;

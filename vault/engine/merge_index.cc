@@ -1,5 +1,6 @@
 #include "vault/engine/merge_index.h"
 
+#include <algorithm>
 #include <map>
 #include <set>
 #include <tuple>
@@ -66,7 +67,11 @@ class DomainMerge {
         ++removed;
       }
     }
-    return names.size() - removed + written.size();
+    const auto is_old = [&](const std::string& name) {
+      return std::find(names.begin(), names.end(), name) != names.end();
+    };
+    return names.size() - removed + written.size() -
+           static_cast<size_t>(std::count_if(written.begin(), written.end(), is_old));
   }
 
  private:

@@ -103,6 +103,15 @@ void PackCatalog::shrink() {
   }
 }
 
+void PackCatalog::forget(const PackId& id) {
+  const std::lock_guard lock(mutex_);
+  const auto it = cache_.find(id);
+  if (it == cache_.end()) return;
+  bytes_ -= it->second.bytes;
+  uses_.erase(it->second.use);
+  cache_.erase(it);
+}
+
 Result<std::shared_ptr<const PackFooter>> PackCatalog::footer(const IndexedPack& pack) {
   {
     const std::lock_guard lock(mutex_);

@@ -33,6 +33,8 @@ class PackCatalog {
   Result<IndexedPack> describe(const PackId& id);
   // Errors: as above; Errc::damaged if the edges do not hash to what the footer says.
   Result<std::shared_ptr<const PackEdges>> edges(const IndexedPack& pack);
+  // Reads the pack again when it is next asked for: it went away, or another copy came.
+  void forget(const PackId& id);
 
  private:
   struct Cached {

@@ -8,6 +8,7 @@
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 #include "vault/format/session.h"
+#include "vault/lifecycle/maintainers.h"
 #include "vault/seal/session_key.h"
 
 namespace holdfast::vault {
@@ -108,13 +109,20 @@ void find_missing_tails(const Names& names, PointList& list) {
 }  // namespace
 
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
-                              const LifecycleState& lifecycle, const std::optional<ItemId>& only) {
-  const Maintainers maintainers = maintainers_of(lifecycle);
+                              const std::optional<ItemId>& only) {
   // In this order: a tombstone put before a manifest that is seen here must not be missed.
   TRY(const auto objects, store.list(std::string(kPointsPrefix)));
   TRY(const auto tombstoned, tombstoned_sessions(store));
+  // After the listing: a point's record of expiry is put before its manifest is removed.
+  TRY(AuditLog log, AuditLog::load(store, description, roster.vault_key, roster.generation));
   PointList list;
+  list.log = std::make_shared<const AuditLog>(std::move(log));
+  const LifecycleState& lifecycle = list.log->state();
+  const Maintainers maintainers = maintainers_of(lifecycle);
   Names names;
+  for (const auto& [item, of_item] : lifecycle.items) {
+    for (const auto& [sequence, sha256] : of_item.purged) names[item].insert(sequence);
+  }
   for (const ObjectInfo& object : objects) {
     auto name = parse_point_name(object.name);
     if (!name.ok()) {
@@ -132,6 +140,9 @@ Result<PointList> list_points(Store& store, const Description& description, cons
           {object.name, damaged ? point.error().context : point.error().message()});
       continue;
     }
+    const PointRef ref{name->sequence, point->sha256};
+    if (lifecycle.is_purged(name->item, ref)) continue;
+    if (const auto* deleted = lifecycle.deleted(name->item, ref)) point->deleted = *deleted;
     if (tombstoned.contains(point->manifest.session())) {
       auto counts = manifest_counts(store, point->manifest, point->sha256, maintainers);
       if (!counts.ok() && counts.error().code == Errc::damaged) {

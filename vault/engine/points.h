@@ -1,12 +1,13 @@
 // Recovery points as the store shows them.
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "vault/engine/trust.h"
 #include "vault/format/manifest.h"
 #include "vault/format/point_body.h"
-#include "vault/lifecycle/maintainers.h"
+#include "vault/lifecycle/audit_log.h"
 
 namespace holdfast::vault {
 
@@ -15,6 +16,7 @@ struct RecoveryPoint {
   crypto::Digest sha256{};        // of the manifest object; the point's id is its hexadecimal form
   io::TimeNs stored_ns = 0;       // when the store received it
   std::optional<PointBody> body;  // if the vault secret was given
+  std::optional<DeletedPoint> deleted;  // soft-deleted: there to be brought back, for a while
 
   std::string id() const { return to_hex(sha256); }
 };
@@ -29,13 +31,15 @@ struct PointList {
   std::vector<RecoveryPoint> points;  // by item, then by sequence
   std::vector<PointDefect> defects;
   std::vector<PointDefect> remarks;  // harmless
+  // The lifecycle that this list was made with.
+  std::shared_ptr<const AuditLog> log;
 };
 
 // Lists all points that count, checking names, signatures by the roster's agents, links to the
-// point before, and gaps in the numbers. `only` restricts to one item. Errors: the store's. Damage
-// of single manifests goes to `defects`.
+// point before, and gaps in the numbers. Purged points are none, and their numbers no gaps;
+// soft-deleted ones are in the list, with a mark. `only` restricts to one item. Errors: the
+// store's. Damage of single manifests goes to `defects`.
 Result<PointList> list_points(Store& store, const Description& description, const Roster& roster,
-                              const LifecycleState& lifecycle,
                               const std::optional<ItemId>& only = std::nullopt);
 
 // Opens the sealed body. Errors: Errc::damaged: also for a session that the named agent did not

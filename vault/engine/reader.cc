@@ -4,7 +4,6 @@
 
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
-#include "vault/lifecycle/audit_log.h"
 
 namespace holdfast::vault {
 namespace {
@@ -30,18 +29,34 @@ DomainReader::DomainReader(VaultReader& vault, const DomainKeys& keys)
 
 Status DomainReader::load_index() {
   std::call_once(index_once_, [this] {
-    index_ = std::make_unique<ChunkIndex>(vault_.description_.vault, keys_.id);
-    std::vector<UnusableRun> unusable;
-    const Status loaded = index_->load(vault_.store_, unusable, ChunkIndex::Unreadable::unusable);
-    if (!loaded.ok()) index_error_ = loaded.error();
-    for (const UnusableRun& run : unusable) {
-      const std::string what = is_verdict(run.error) ? " is damaged" : " cannot be read";
-      vault_.warn(run.name + what + " (" + run.error.message() +
-                  "); reading what it covers from the packs themselves");
-    }
+    const std::lock_guard lock(index_mutex_);
+    if (const Status loaded = load_runs(); !loaded.ok()) index_error_ = loaded.error();
   });
   if (index_error_) return *index_error_;
   return {};
+}
+
+Status DomainReader::load_runs() {
+  auto index = std::make_unique<ChunkIndex>(vault_.description_.vault, keys_.id);
+  std::vector<UnusableRun> unusable;
+  TRYV(index->load(vault_.store_, unusable, ChunkIndex::Unreadable::unusable));
+  for (const UnusableRun& run : unusable) {
+    const std::string what = is_verdict(run.error) ? " is damaged" : " cannot be read";
+    vault_.warn(run.name + what + " (" + run.error.message() +
+                "); reading what it covers from the packs themselves");
+  }
+  index_ = std::move(index);
+  footers_read_ = Footers::none;
+  return {};
+}
+
+Result<bool> DomainReader::look_again(const PackId& gone) {
+  constexpr size_t kTimesMax = 64;  // in a vault that lost packs each costs a look at all others
+  vault_.catalog_.forget(gone);
+  const std::lock_guard lock(index_mutex_);
+  if (gone_.size() >= kTimesMax || !gone_.insert(gone).second) return false;
+  TRYV(load_runs());
+  return true;
 }
 
 // The index is a convenience, not a condition of restoring: what it does not know is looked up in
@@ -69,12 +84,14 @@ Status DomainReader::read_footers(Footers which) {
   return index_->add_run(builder.finish());
 }
 
-Result<std::vector<ChunkPlace>> DomainReader::confirm(
-    const ChunkId& id, const std::vector<ChunkCandidate>& candidates) {
+Result<std::vector<ChunkPlace>> DomainReader::confirm(const ChunkId& id,
+                                                      const std::vector<ChunkCandidate>& candidates,
+                                                      std::vector<PackId>& gone) {
   std::vector<ChunkPlace> places;
   for (const ChunkCandidate& c : candidates) {
     auto footer = vault_.catalog_.footer(c.pack);
     if (!footer.ok()) {
+      if (is_absent(footer.error())) gone.push_back(c.pack.id);
       if (is_verdict(footer.error())) continue;
       return std::move(footer).error();
     }
@@ -90,26 +107,34 @@ Result<std::vector<ChunkPlace>> DomainReader::confirm(
 
 Result<std::vector<ChunkPlace>> DomainReader::find(const ChunkId& id) {
   TRYV(load_index());
-  std::vector<ChunkCandidate> candidates;
-  {
-    const std::lock_guard lock(index_mutex_);
-    candidates = index_->find(id);
-  }
-  TRY(auto places, confirm(id, candidates));
-  for (const Footers which : {Footers::uncovered, Footers::all}) {
-    if (!places.empty()) return places;
+  for (;;) {
+    std::vector<ChunkCandidate> candidates;
+    std::vector<PackId> gone;
     {
       const std::lock_guard lock(index_mutex_);
-      if (footers_read_ < which) {
-        TRYV(read_footers(which));
-        footers_read_ = which;
-      }
       candidates = index_->find(id);
     }
-    TRY(places, confirm(id, candidates));
+    TRY(auto places, confirm(id, candidates, gone));
+    for (const Footers which : {Footers::uncovered, Footers::all}) {
+      if (!places.empty()) return places;
+      {
+        const std::lock_guard lock(index_mutex_);
+        if (footers_read_ < which) {
+          TRYV(read_footers(which));
+          footers_read_ = which;
+        }
+        candidates = index_->find(id);
+      }
+      TRY(places, confirm(id, candidates, gone));
+    }
+    if (!places.empty()) return places;
+    bool changed = false;
+    for (const PackId& pack : gone) {
+      TRY(const bool reloaded, look_again(pack));
+      changed = changed || reloaded;
+    }
+    if (!changed) return Error{Errc::missing, "chunk " + id.hex()};
   }
-  if (places.empty()) return Error{Errc::missing, "chunk " + id.hex()};
-  return places;
 }
 
 Result<std::shared_ptr<const SessionKey>> DomainReader::session_key(const KeyWrap& wrap) {
@@ -205,29 +230,42 @@ Result<std::shared_ptr<const OpenSegment>> DomainReader::cached_segment(const In
   return opened;
 }
 
+Status DomainReader::try_copies(const ChunkId& id,
+                                const std::function<Status(const ChunkPlace&)>& use) {
+  for (;;) {
+    TRY(const auto places, find(id));
+    std::optional<Error> first_error;
+    bool changed = false;
+    for (const ChunkPlace& place : places) {
+      Status used = use(place);
+      if (used.ok()) return used;
+      if (!is_verdict(used.error())) return used;
+      if (is_absent(used.error())) {
+        TRY(const bool reloaded, look_again(place.pack.id));
+        changed = changed || reloaded;
+      }
+      if (!first_error) first_error = std::move(used).error();
+    }
+    if (!changed) return *first_error;
+  }
+}
+
 Status DomainReader::with_chunk(const ChunkId& id, ChunkKind kind,
                                 const std::function<Status(ByteView)>& use) {
-  TRY(const auto places, find(id));
-  std::optional<Error> first_error;
-  for (const ChunkPlace& place : places) {
-    auto segment = cached_segment(place.pack, place.segment);
-    if (!segment.ok()) {
-      if (!is_verdict(segment.error())) return std::move(segment).error();
-      if (!first_error) first_error = std::move(segment).error();
-      continue;
+  // An error of `use` is the caller's, and says nothing of the copy.
+  Status used;
+  TRYV(try_copies(id, [&](const ChunkPlace& place) -> Status {
+    TRY(const auto segment, cached_segment(place.pack, place.segment));
+    const ByteView bytes = segment->bytes(place.chunk);
+    std::atomic<bool>& checked = segment->id_checked[place.chunk];
+    if (!checked && !id_matches(id, kind, {}, bytes)) {
+      return damaged_segment(place.pack.id, place.segment, "a chunk is not what its id says");
     }
-    const ByteView bytes = (*segment)->bytes(place.chunk);
-    std::atomic<bool>& checked = (*segment)->id_checked[place.chunk];
-    if (checked || id_matches(id, kind, {}, bytes)) {
-      checked = true;
-      return use(bytes);
-    }
-    if (!first_error) {
-      first_error =
-          damaged_segment(place.pack.id, place.segment, "a chunk is not what its id says");
-    }
-  }
-  return *first_error;
+    checked = true;
+    used = use(bytes);
+    return {};
+  }));
+  return used;
 }
 
 Result<Bytes> DomainReader::read_chunk(const ChunkId& id, ChunkKind kind) {
@@ -244,34 +282,26 @@ Result<std::shared_ptr<const Node>> DomainReader::load_node(const ChunkId& id) {
     const std::lock_guard lock(nodes_mutex_);
     if (const auto it = nodes_.find(id); it != nodes_.end()) return it->second;
   }
-  TRY(const auto places, find(id));
-  std::optional<Error> first_error;
-  for (const ChunkPlace& place : places) {
-    const auto try_copy = [&]() -> Result<std::shared_ptr<const Node>> {
-      TRY(const auto segment, cached_segment(place.pack, place.segment));
-      TRY(const auto edges, vault_.catalog_.edges(place.pack));
-      const size_t chunk = segment->footer->segments[place.segment].chunk_first + place.chunk;
-      const auto of_chunk = edges->of(chunk);
-      const ByteView bytes = segment->bytes(place.chunk);
-      if (!id_matches(id, ChunkKind::node, of_chunk, bytes)) {
-        return damaged_segment(place.pack.id, place.segment, "a page is not what its id says");
-      }
-      auto node = std::make_shared<Node>();
-      node->edges.assign(of_chunk.begin(), of_chunk.end());
-      node->payload = to_bytes(bytes);
-      return std::shared_ptr<const Node>(std::move(node));
-    };
-    auto node = try_copy();
-    if (node.ok()) {
-      const std::lock_guard lock(nodes_mutex_);
-      if (nodes_.size() >= kNodesMax) nodes_.clear();
-      nodes_[id] = *node;
-      return node;
+  std::shared_ptr<const Node> found;
+  TRYV(try_copies(id, [&](const ChunkPlace& place) -> Status {
+    TRY(const auto segment, cached_segment(place.pack, place.segment));
+    TRY(const auto edges, vault_.catalog_.edges(place.pack));
+    const size_t chunk = segment->footer->segments[place.segment].chunk_first + place.chunk;
+    const auto of_chunk = edges->of(chunk);
+    const ByteView bytes = segment->bytes(place.chunk);
+    if (!id_matches(id, ChunkKind::node, of_chunk, bytes)) {
+      return damaged_segment(place.pack.id, place.segment, "a page is not what its id says");
     }
-    if (!is_verdict(node.error())) return std::move(node).error();
-    if (!first_error) first_error = std::move(node).error();
-  }
-  return *first_error;
+    auto node = std::make_shared<Node>();
+    node->edges.assign(of_chunk.begin(), of_chunk.end());
+    node->payload = to_bytes(bytes);
+    found = std::move(node);
+    return {};
+  }));
+  const std::lock_guard lock(nodes_mutex_);
+  if (nodes_.size() >= kNodesMax) nodes_.clear();
+  nodes_[id] = found;
+  return found;
 }
 
 Result<std::vector<Xattr>> DomainReader::xattrs(const Entry& entry) {
@@ -311,9 +341,7 @@ Result<std::unique_ptr<VaultReader>> VaultReader::open(Store& store, const Descr
 }
 
 Result<PointList> VaultReader::points() {
-  TRY(const AuditLog log,
-      AuditLog::load(store_, description_, secret_.vault_key(), secret_.generation));
-  TRY(PointList list, list_points(store_, description_, roster_.clear, log.state()));
+  TRY(PointList list, list_points(store_, description_, roster_.clear));
   std::vector<RecoveryPoint> usable;
   for (RecoveryPoint& point : list.points) {
     const Manifest& m = point.manifest;

@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 
 #include "vault/engine/pack_catalog.h"
@@ -85,11 +86,20 @@ class DomainReader final : public NodeSource {
   friend class VaultReader;
   DomainReader(VaultReader& vault, const DomainKeys& keys);
   Status load_index();
+  Status load_runs();
+  // A pack was not there: a collector copied what is needed of it elsewhere. True if the index was
+  // loaded again, so that looking again makes sense.
+  Result<bool> look_again(const PackId& gone);
   enum class Footers { none, uncovered, all };
   Status read_footers(Footers which);
+  // Packs that are not there any more go to `gone`.
   Result<std::vector<ChunkPlace>> confirm(const ChunkId& id,
-                                          const std::vector<ChunkCandidate>& candidates);
+                                          const std::vector<ChunkCandidate>& candidates,
+                                          std::vector<PackId>& gone);
   Result<std::shared_ptr<const SessionKey>> session_key(const KeyWrap& wrap);
+  // Tries all copies of a chunk until `use` is content with one, and looks again if packs went away
+  // meanwhile. `use` returns a verdict for a copy that is no good.
+  Status try_copies(const ChunkId& id, const std::function<Status(const ChunkPlace&)>& use);
 
   VaultReader& vault_;
   const DomainKeys keys_;
@@ -98,6 +108,7 @@ class DomainReader final : public NodeSource {
   std::optional<Error> index_error_;
   std::unique_ptr<ChunkIndex> index_;
   Footers footers_read_ = Footers::none;
+  std::set<PackId> gone_;
   std::mutex index_mutex_;
   std::mutex keys_mutex_;
   // By the whole wrap: a forged pack may name a session with another encapsulation.

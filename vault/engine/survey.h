@@ -58,7 +58,6 @@ struct SurveyContext {
   Store& store;
   const VaultId& vault;
   const Roster& roster;
-  const LifecycleState& lifecycle;
   const Maintainers& maintainers;
 };
 

@@ -13,7 +13,8 @@ Status ChunkIndex::load(Store& store, std::vector<UnusableRun>& unusable, Unread
             [](const ObjectInfo& a, const ObjectInfo& b) { return a.stored_ns < b.stored_ns; });
   for (const ObjectInfo& object : objects) {
     Status added = add_object(store, object.name);
-    if (added.ok()) continue;
+    // Merged with others since it was listed; what it had is in the packs anyway.
+    if (added.ok() || is_absent(added.error())) continue;
     if (unreadable == Unreadable::error && !is_verdict(added.error())) return added;
     unusable.push_back({object.name, std::move(added).error()});
   }

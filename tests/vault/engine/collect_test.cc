@@ -155,6 +155,27 @@ TEST_F(CollectTest, PartlyDeadPacksAreRewrittenWithoutAKey) {
   EXPECT_LT(stored("packs/"), 1'000'000u);
 }
 
+TEST_F(CollectTest, AReaderThatIsOpenFindsWhatWasMoved) {
+  const std::vector<TestFile> all = files(1, 8, 700'000);
+  write(all);
+  write({all[0], all[7]});
+  ASSIGN(const auto reader,
+         VaultReader::open(store, vault.description, vault.secret, {.segment_cache_bytes = 1}));
+  ASSIGN(DomainReader * domain, reader->domain(vault.keys.domain.id));
+  const ChunkId id = chunk_id(crypto::HmacSha256(vault.keys.domain.id_key.view()), ChunkKind::data,
+                              {}, ByteView(all[7].content).first(256 * 1024));
+  ASSERT_OK(domain->read_chunk(id, ChunkKind::data));  // its footer is remembered now
+  purge(0);
+  const CollectReport r = collect_now();
+  EXPECT_GT(r.packs_deleted, 0u);
+  EXPECT_OK(domain->read_chunk(id, ChunkKind::data));
+  // And again, once everything was moved a second time.
+  write({all[7]});
+  purge(0);
+  EXPECT_GT(collect_now().packs_deleted, 0u);
+  EXPECT_OK(domain->read_chunk(id, ChunkKind::data));
+}
+
 TEST_F(CollectTest, SmallPacksAreMerged) {
   for (uint64_t i = 0; i < 20; ++i) write(files(i, 1, 20'000));
   const size_t before = count("packs/");

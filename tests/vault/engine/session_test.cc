@@ -70,8 +70,7 @@ struct SessionTest : ::testing::Test {
   }
   PointList points() {
     auto roster = open_roster(store, vault.description, vault.secret);
-    auto log = AuditLog::load(store, vault.description, vault.description.vault_key, 0);
-    auto list = list_points(store, vault.description, roster->clear, log->state());
+    auto list = list_points(store, vault.description, roster->clear);
     EXPECT_OK(list);
     return std::move(*list);
   }
