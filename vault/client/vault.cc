@@ -70,6 +70,7 @@ Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
                                          {maintainer.grant(Role::maintainer, options.machine)}));
   CHECK(granted == 1);
   TRYV(state.save_maintainer(maintainer));
+  TRYV(state.save_clock({d.vault, d.created_ns, boot_time()}));
   TRYV(state.save_location(d.vault, store->location()));
   // Last: from here on it is a vault.
   TRYV(store->put_if_absent(std::string(kDescriptionName), d.encode(secret.vault_seed)));
@@ -273,6 +274,13 @@ Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, Ses
 }
 
 Status Vault::remember(const Session& session, const ItemId& item, const CommittedPoint& point) {
+  // Backups come more often than maintenance: the vault's time then outlives restarts.
+  TRY(const auto mark, state_.load_clock(id()));
+  if (mark) {
+    TRY(const io::TimeNs store_ns, store_->now_ns());
+    const VaultTime time = vault_time(mark->vault_ns, mark, store_ns, boot_time());
+    if (time.is_trusted) TRYV(state_.save_clock({id(), time.now_ns, boot_time()}));
+  }
   return state_.change_memory(id(), [&](VaultMemory& memory) {
     // What is gone was reported by this session; reporting it for ever would hide the next loss.
     memory.heads.clear();

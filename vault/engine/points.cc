@@ -112,8 +112,15 @@ Result<PointList> list_points(Store& store, const Description& description, cons
   // In this order: a tombstone put before a manifest that is seen here must not be missed.
   TRY(const auto objects, store.list(std::string(kPointsPrefix)));
   TRY(const auto tombstoned, tombstoned_sessions(store));
+  // After the listing: a point's record of expiry is put before its manifest is removed.
+  TRY(AuditLog log, AuditLog::load(store, description, roster.vault_key, roster.generation));
   PointList list;
+  list.log = std::make_shared<const AuditLog>(std::move(log));
+  const LifecycleState& lifecycle = list.log->state();
   Names names;
+  for (const auto& [item, of_item] : lifecycle.items) {
+    for (const auto& [sequence, sha256] : of_item.purged) names[item].insert(sequence);
+  }
   for (const ObjectInfo& object : objects) {
     auto name = parse_point_name(object.name);
     if (!name.ok()) {
@@ -131,6 +138,9 @@ Result<PointList> list_points(Store& store, const Description& description, cons
           {object.name, damaged ? point.error().context : point.error().message()});
       continue;
     }
+    const PointRef ref{name->sequence, point->sha256};
+    if (lifecycle.is_purged(name->item, ref)) continue;
+    if (const auto* deleted = lifecycle.deleted(name->item, ref)) point->deleted = *deleted;
     if (tombstoned.contains(point->manifest.session())) {
       auto counts = manifest_counts(store, point->manifest, point->sha256);
       if (!counts.ok() && counts.error().code == Errc::damaged) {
@@ -157,6 +167,15 @@ Result<PointList> list_points(Store& store, const Description& description, cons
   find_broken_links(list);
   find_missing_tails(names, list);
   return list;
+}
+
+Result<bool> point_counts(Store& store, const Roster& roster, const Manifest& manifest,
+                          const crypto::Digest& manifest_sha256) {
+  TRY(const bool counts, manifest_counts(store, manifest, manifest_sha256));
+  if (!counts) return false;
+  TRY(const Description description, load_description(store));
+  TRY(const AuditLog log, AuditLog::load(store, description, roster.vault_key, roster.generation));
+  return !log.state().is_purged(manifest.item(), {manifest.sequence, manifest_sha256});
 }
 
 Result<PointBody> open_body(const RecoveryPoint& point, const OpenRoster& roster,

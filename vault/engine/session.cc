@@ -4,8 +4,8 @@
 #include <deque>
 #include <unordered_set>
 
+#include "vault/engine/points.h"
 #include "vault/errc.h"
-#include "vault/format/description.h"
 #include "vault/format/object_names.h"
 
 namespace holdfast::vault {
@@ -179,7 +179,7 @@ Status Session::check_base() {
   if (crypto::sha256(*object) != request_.base->sha256) return {};
   const auto manifest = decode_manifest(*object);
   if (!manifest.ok() || manifest->domain != keys_.domain.id) return {};
-  auto counts = manifest_counts(store_, *manifest, request_.base->sha256);
+  auto counts = point_counts(store_, *request_.roster, *manifest, request_.base->sha256);
   // A closing list that cannot be read: better to look every id up than to believe the base.
   if (!counts.ok() && counts.error().code != Errc::damaged) return std::move(counts).error();
   base_valid_ = counts.ok() && *counts;
