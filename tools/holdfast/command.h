@@ -38,6 +38,9 @@ struct Commands {
 void add_vault_commands(Commands& commands);
 void add_key_commands(Commands& commands, CLI::App& vault);
 void add_check_command(Commands& commands, CLI::App& vault);
+void add_lifecycle_commands(Commands& commands, CLI::App& vault);
+void add_point_lifecycle_commands(Commands& commands, CLI::App& points);
+void add_retention_commands(Commands& commands);
 void add_backup_command(Commands& commands);
 void add_point_commands(Commands& commands);
 void add_browse_commands(Commands& commands);

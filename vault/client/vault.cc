@@ -323,9 +323,19 @@ Result<PointList> Vault::list_points_without_secret() {
 
 std::vector<std::string> promises(const StoreTraits& traits) {
   std::vector<std::string> lines{
-      "nobody reads recovery points without a key; damage and gaps are found",
-      "deletion: a directory protects against mistakes only; root of this machine and the "
-      "directory's owner can delete everything"};
+      "points that were reported are restorable until their retention ends; nobody reads them "
+      "without a key; damage, gaps and older states are found; backups, restores and maintenance "
+      "run side by side"};
+  if (traits.locks_objects) {
+    lines.push_back(
+        "deletion before its time: the store refuses it to agents, and to "
+        "administrators without the store's root");
+  } else {
+    lines.push_back(
+        "deletion before its time: programs refuse it (holds, soft delete, "
+        "immutability), which protects against mistakes; this store does not enforce "
+        "it: root of this machine and the directory's owner can delete everything");
+  }
   if (traits.network_file_system) {
     lines.push_back("this is a network file system: let one host at a time write to the vault");
   }

@@ -48,10 +48,13 @@ VaultTime vault_time(int64_t recorded_ns, const std::optional<ClockMark>& mark, 
   int64_t expected = recorded_ns;
   bool is_exact = false;
   if (mark) {
-    const bool same_start =
-        mark->at.boot == now.boot && !all_zero(now.boot) && now.ns >= mark->at.ns;
+    const bool known = !all_zero(mark->at.boot) && !all_zero(now.boot);
+    const bool same_start = known && mark->at.boot == now.boot && now.ns >= mark->at.ns;
+    const bool restarted = known && mark->at.boot != now.boot;
     // After a restart at least the time since it has gone by.
-    const int64_t by_mark = mark->vault_ns + (same_start ? now.ns - mark->at.ns : now.ns);
+    const int64_t by_mark = mark->vault_ns + (same_start  ? now.ns - mark->at.ns
+                                              : restarted ? now.ns
+                                                          : 0);
     is_exact = same_start && by_mark >= recorded_ns;
     expected = std::max(expected, by_mark);
   }
@@ -76,10 +79,14 @@ BootTime boot_time() {
   timespec t{};
   ::clock_gettime(CLOCK_BOOTTIME, &t);
   out.ns = int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
-  const auto text = io::read_file(io::posix_file_system(), "/proc/sys/kernel/random/boot_id", 64);
-  if (!text.ok()) return out;
+  // A file of the kernel's says nothing of its size beforehand.
+  const auto file = io::posix_file_system().open("/proc/sys/kernel/random/boot_id");
+  if (!file.ok()) return out;
+  uint8_t text[64];
+  const auto read = (*file)->read_at(0, text);
+  if (!read.ok()) return out;
   std::string digits;
-  for (const char c : as_text(*text)) {
+  for (const char c : as_text(ByteView(text).first(*read))) {
     if (c != '-' && c != '\n') digits.push_back(c);
   }
   const auto id = from_hex(digits);
