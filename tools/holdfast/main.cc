@@ -85,6 +85,7 @@ int main(int argc, char** argv) {
   holdfast::cli::add_point_commands(commands);
   holdfast::cli::add_browse_commands(commands);
   holdfast::cli::add_mount_command(commands);
+  holdfast::cli::add_retention_commands(commands);
   holdfast::cli::add_vault_commands(commands);
   try {
     app.parse(argc, argv);

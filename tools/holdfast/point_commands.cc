@@ -12,6 +12,7 @@ struct PointArguments {
   std::string item;
   std::vector<std::string> tags;
   std::string point;
+  bool deleted = false;
 };
 
 std::string joined(const std::vector<std::string>& words, const char* separator) {
@@ -86,8 +87,13 @@ int points(const GlobalOptions& global, const PointArguments& a) {
     const std::string item = known != names.end() ? known->second : item_name(p);
     if (!a.item.empty() && item != a.item && p.manifest.item().hex() != a.item) continue;
     if (!has_tags(p.manifest, a.tags)) continue;
+    if (p.deleted && !a.deleted) continue;
     ++shown;
-    out.object(describe(p, item));
+    const std::string* held = list.log->state().hold_on(p.manifest.item(), p.manifest.sequence);
+    boost::json::object o = describe(p, item);
+    if (p.deleted) o["purge_due"] = p.deleted->due_ns;
+    if (held != nullptr) o["hold"] = json_text(*held);
+    out.object(std::move(o));
     std::string line = p.id().substr(0, 12) + "  " + format_time(p.manifest.time_ns) + "  " +
                        printable(item) + " #" + std::to_string(p.manifest.sequence) + "  " +
                        format_count(p.manifest.entries) + " entries";
@@ -98,6 +104,8 @@ int points(const GlobalOptions& global, const PointArguments& a) {
     if (!p.manifest.labels.empty())
       line += "  [" + printable(joined(p.manifest.labels, ", ")) + "]";
     if (p.manifest.incomplete) line += "  INCOMPLETE";
+    if (held != nullptr) line += "  HELD" + (held->empty() ? "" : ": " + printable(*held));
+    if (p.deleted) line += "  DELETED, purged from " + format_time(p.deleted->due_ns) + " on";
     out.result(line);
   }
   if (shown == 0) out.line("no recovery points");
@@ -239,11 +247,16 @@ void add_point_commands(Commands& commands) {
   cmd->add_option("--item", a->item, "Only those of this item");
   cmd->add_option("--tag", a->tags, "Only those with this label; repeat for more")
       ->allow_extra_args(false);
+  cmd->add_flag("--deleted", a->deleted, "Also soft-deleted ones, which can be brought back");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
-  cmd->callback(
-      [&commands, a] { commands.run = [&commands, a] { return points(commands.options, *a); }; });
+  cmd->require_subcommand(0, 1);
+  add_point_lifecycle_commands(commands, *cmd);
+  cmd->callback([&commands, a, cmd] {
+    if (!cmd->get_subcommands().empty()) return;
+    commands.run = [&commands, a] { return points(commands.options, *a); };
+  });
 
   cmd = commands.app.add_subcommand(
       "stats", "What the vault holds, without a key; or what a recovery point holds");

@@ -59,7 +59,7 @@ Result<const vault::RecoveryPoint*> select_point(const vault::PointList& list,
     std::map<std::string, std::string> items;
     for (const vault::RecoveryPoint& p : list.points) {
       // Nobody vouches for what its body does not open; that was reported when the list was made.
-      if (!p.body) continue;
+      if (!p.body || p.deleted) continue;
       const std::string name = item_name(p);
       if (!spec.item.empty() && name != spec.item && p.manifest.item().hex() != spec.item) continue;
       items[p.manifest.item().hex()] = name + " of " + p.body->host;

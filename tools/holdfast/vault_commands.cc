@@ -188,7 +188,9 @@ int status(const GlobalOptions& global, const std::string& location) {
 
   std::set<vault::ItemId> items;
   int64_t newest = 0;
+  size_t deleted = 0;
   for (const vault::RecoveryPoint& p : list->points) {
+    deleted += p.deleted ? 1 : 0;
     items.insert(p.manifest.item());
     newest = std::max(newest, p.manifest.time_ns);
   }
@@ -197,8 +199,9 @@ int status(const GlobalOptions& global, const std::string& location) {
   out.result("location  " + printable((*vault)->store().location()) + " (" +
              (*vault)->store().traits().kind + "), format version " +
              std::to_string(d.format_version) + ", created " + format_time(d.created_ns));
-  out.result("points    " + format_count(list->points.size()) + " of " +
+  out.result("points    " + format_count(list->points.size() - deleted) + " of " +
              format_count(items.size()) + " items" +
+             (deleted != 0 ? " (and " + format_count(deleted) + " deleted ones)" : "") +
              (newest != 0 ? ", the newest of " + format_time(newest) : ""));
   out.result("stored    " + format_size(stored->pack_bytes) + " in " + format_count(stored->packs) +
              " packs, index " + format_size(stored->index_bytes) + ", other objects " +
@@ -220,7 +223,8 @@ int status(const GlobalOptions& global, const std::string& location) {
                      {"name", json_text(d.name)},
                      {"region", json_text(d.region)},
                      {"location", json_text((*vault)->store().location())},
-                     {"points", list->points.size()},
+                     {"points", list->points.size() - deleted},
+                     {"deleted_points", deleted},
                      {"items", items.size()},
                      {"packs", stored->packs},
                      {"pack_bytes", stored->pack_bytes},
@@ -288,6 +292,7 @@ void add_vault_commands(Commands& commands) {
   add_check_command(commands, *vault);
   add_collect_command(commands, *vault);
   add_key_commands(commands, *vault);
+  add_lifecycle_commands(commands, *vault);
 }
 
 }  // namespace holdfast::cli

@@ -152,6 +152,18 @@ Status StateDirectory::save_granted(const MaintainerKeys& keys, Role role) const
   return saved;
 }
 
+Result<std::optional<ClockMark>> StateDirectory::load_clock(const VaultId& vault) const {
+  TRY(const auto bytes, load(vault, "clock"));
+  if (!bytes) return std::optional<ClockMark>();
+  auto mark = decode_clock_mark(*bytes);
+  if (!mark.ok() || mark->vault != vault) return std::optional<ClockMark>();
+  return std::optional(*mark);
+}
+
+Status StateDirectory::save_clock(const ClockMark& mark) const {
+  return save(mark.vault, "clock", mark.encode());
+}
+
 Result<VaultMemory> StateDirectory::load_memory(const VaultId& vault) const {
   TRY(auto bytes, load(vault, "memory"));
   if (!bytes) return VaultMemory{};

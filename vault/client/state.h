@@ -6,6 +6,7 @@
 //   vaults/<vault>/memory-lock  held while the memory changes
 //   vaults/<vault>/maintainer   MaintainerKeys, on machines that run maintenance
 //   vaults/<vault>/approver     the same, on machines of those who approve
+//   vaults/<vault>/clock        ClockMark: how the vault's time goes on here
 //   vaults/<vault>/location     where the vault was last reached, text
 #pragma once
 
@@ -16,6 +17,7 @@
 #include "base/io/file_system.h"
 #include "vault/engine/session.h"
 #include "vault/format/maintainer_keys.h"
+#include "vault/lifecycle/clock.h"
 #include "vault/seal/agent_keys.h"
 
 namespace holdfast::vault {
@@ -49,6 +51,10 @@ class StateDirectory {
   Status save_maintainer(const MaintainerKeys& keys) const {
     return save_granted(keys, Role::maintainer);
   }
+
+  // Nothing if there is none or it is damaged.
+  Result<std::optional<ClockMark>> load_clock(const VaultId& vault) const;
+  Status save_clock(const ClockMark& mark) const;
 
   // Empty if there is none or it is damaged.
   Result<VaultMemory> load_memory(const VaultId& vault) const;

@@ -70,6 +70,7 @@ Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
                                          {maintainer.grant(Role::maintainer, options.machine)}));
   CHECK(granted == 1);
   TRYV(state.save_maintainer(maintainer));
+  TRYV(state.save_clock({d.vault, d.created_ns, boot_time()}));
   TRYV(state.save_location(d.vault, store->location()));
   // Last: from here on it is a vault.
   TRYV(store->put_if_absent(std::string(kDescriptionName), d.encode(secret.vault_seed)));
@@ -278,6 +279,13 @@ Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, Ses
 }
 
 Status Vault::remember(const Session& session, const ItemId& item, const CommittedPoint& point) {
+  // Backups come more often than maintenance: the vault's time then outlives restarts.
+  TRY(const auto mark, state_.load_clock(id()));
+  if (mark) {
+    TRY(const io::TimeNs store_ns, store_->now_ns());
+    const VaultTime time = vault_time(mark->vault_ns, mark, store_ns, boot_time());
+    if (time.is_trusted) TRYV(state_.save_clock({id(), time.now_ns, boot_time()}));
+  }
   return state_.change_memory(id(), [&](VaultMemory& memory) {
     // What is gone was reported by this session; reporting it for ever would hide the next loss.
     memory.heads.clear();
@@ -320,9 +328,19 @@ Result<PointList> Vault::list_points_without_secret() {
 
 std::vector<std::string> promises(const StoreTraits& traits) {
   std::vector<std::string> lines{
-      "nobody reads recovery points without a key; damage and gaps are found",
-      "deletion: a directory protects against mistakes only; root of this machine and the "
-      "directory's owner can delete everything"};
+      "points that were reported are restorable until their retention ends; nobody reads them "
+      "without a key; damage, gaps and older states are found; backups, restores and maintenance "
+      "run side by side"};
+  if (traits.locks_objects) {
+    lines.push_back(
+        "deletion before its time: the store refuses it to agents, and to "
+        "administrators without the store's root");
+  } else {
+    lines.push_back(
+        "deletion before its time: programs refuse it (holds, soft delete, "
+        "immutability), which protects against mistakes; this store does not enforce "
+        "it: root of this machine and the directory's owner can delete everything");
+  }
   if (traits.network_file_system) {
     lines.push_back("this is a network file system: let one host at a time write to the vault");
   }

@@ -4,8 +4,8 @@
 #include <deque>
 #include <unordered_set>
 
+#include "vault/engine/points.h"
 #include "vault/errc.h"
-#include "vault/format/description.h"
 #include "vault/format/object_names.h"
 
 namespace holdfast::vault {
