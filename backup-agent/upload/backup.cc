@@ -327,16 +327,16 @@ class DryRunVisitor final : public ScanVisitor {
       ++report_.others;
       return {};
     }
-    bool existed = false;
+    SeenBefore before;
     const std::string identity = e.file_system != nullptr ? e.file_system->identity : "";
     report_.bytes += e.stat.size;
-    if (cache_.find_unchanged(e.key, e.stat, identity, existed)) {
+    if (cache_.find_unchanged(e.key, e.stat, identity, before)) {
       ++report_.files_unchanged;
       return {};
     }
-    ++(existed ? report_.files_changed : report_.files_new);
+    ++(before.existed ? report_.files_changed : report_.files_new);
     report_.bytes_to_read += e.stat.size;
-    visit_("/" + e.key, !existed);
+    visit_("/" + e.key, !before.existed);
     return {};
   }
   void problem(const std::string& key, const Error& error) override {

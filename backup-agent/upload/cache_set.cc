@@ -187,14 +187,14 @@ CacheSet::CacheSet(ItemCache& cache) {
 
 std::optional<RememberedEntry> CacheSet::find_unchanged(std::string_view key, const FileStat& st,
                                                         const std::string& identity,
-                                                        bool& existed) {
+                                                        SeenBefore& before) {
   const std::lock_guard lock(mutex_);
-  existed = false;
+  before = {};
   std::optional<RememberedEntry> found;
   for (Source& source : sources_) {
     const CacheEntry* entry = source.reader->find(key);
     if (entry == nullptr) continue;
-    existed = true;
+    if (!before.existed) before = {true, entry->entry.entry.mtime_s};
     if (!is_unchanged(*entry, st, source.reader->identity(entry->stat.file_system), identity)) {
       continue;
     }

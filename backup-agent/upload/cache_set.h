@@ -72,6 +72,12 @@ struct RememberedEntry {
   bool from_base = false;  // of the base point, not of an interrupted backup
 };
 
+// What some cache knows of a key, whatever is there now.
+struct SeenBefore {
+  bool existed = false;
+  int64_t mtime_s = 0;  // of the newest version that is remembered
+};
+
 // Lookups are for one thread, in rising key order; base_has_node and take_parts may be called by
 // any.
 class CacheSet {
@@ -80,9 +86,8 @@ class CacheSet {
   explicit CacheSet(ItemCache& cache);
 
   // The newest memory of this key whose stat agrees with what is there now, or nothing.
-  // `existed` tells whether any cache knows the key.
   std::optional<RememberedEntry> find_unchanged(std::string_view key, const FileStat& st,
-                                                const std::string& identity, bool& existed);
+                                                const std::string& identity, SeenBefore& before);
   bool base_has_node(const vault::ChunkId& id);
   // What is stored already of a large file that an interrupted backup was reading, from its
   // beginning without a gap. To be asked once: it may be much, and is given away.

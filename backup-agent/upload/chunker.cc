@@ -17,7 +17,7 @@ Status Chunker::store(const Batch& batch) {
     const ByteView bytes = batch.buffer->view().subspan(p.offset, p.bytes);
     const vault::ChunkId id = session.chunk_id(vault::ChunkKind::data, {}, bytes);
     TRY(const bool is_new, session.claim(id));
-    if (is_new) TRYV(writer_.add({id, vault::ChunkKind::data, {}}, bytes));
+    if (is_new) TRYV(writers_[p.job->churn_class()].add({id, vault::ChunkKind::data, {}}, bytes));
     p.job->deliver(p.piece, {p.bytes, id});
   }
   return {};

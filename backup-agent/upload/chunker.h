@@ -2,22 +2,26 @@
 // are not. One object per thread.
 #pragma once
 
+#include <deque>
+
 #include "backup-agent/upload/batch.h"
+#include "backup-agent/upload/churn.h"
 
 namespace holdfast::backup_agent {
 
 class Chunker {
  public:
   Chunker(PipelineState& state, BufferPool& buffers, BatchQueue& batches)
-      : state_(state),
-        buffers_(buffers),
-        batches_(batches),
-        writer_(state.session(), vault::PackKind::data) {}
+      : state_(state), buffers_(buffers), batches_(batches) {
+    for (size_t c = 0; c < kChurnClasses; ++c) {
+      writers_.emplace_back(state.session(), vault::PackKind::data);
+    }
+  }
 
   // Until the queue ends or the pipeline fails.
   void run();
-  // What is left in the open segment; called after run().
-  vault::SegmentWriter& writer() { return writer_; }
+  // What is left in the open segment of a churn class; called after run().
+  vault::SegmentWriter& writer(size_t churn_class) { return writers_[churn_class]; }
 
  private:
   Status store(const Batch& batch);
@@ -25,7 +29,7 @@ class Chunker {
   PipelineState& state_;
   BufferPool& buffers_;
   BatchQueue& batches_;
-  vault::SegmentWriter writer_;
+  std::deque<vault::SegmentWriter> writers_;  // by churn class; memory is theirs once used
 };
 
 }  // namespace holdfast::backup_agent

@@ -90,13 +90,15 @@ Status ExtentGatherer::finish(vault::Entry& entry) {
 }
 
 FileJob::FileJob(std::shared_ptr<EntryBlock> block, size_t index, ScannedEntry source,
-                 EntryWindow& window, NodeStore& nodes, PipelineState& state, PartJournal& journal)
+                 EntryWindow& window, NodeStore& nodes, PipelineState& state, PartJournal& journal,
+                 size_t churn_class)
     : block_(std::move(block)),
       index_(index),
       source_(std::move(source)),
       window_(window),
       state_(state),
       journal_(journal),
+      churn_class_(churn_class),
       gatherer_(nodes) {
   window_.add_job(*block_);
 }

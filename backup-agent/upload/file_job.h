@@ -94,9 +94,10 @@ class PartJournal {
 class FileJob {
  public:
   FileJob(std::shared_ptr<EntryBlock> block, size_t index, ScannedEntry source, EntryWindow& window,
-          NodeStore& nodes, PipelineState& state, PartJournal& journal);
+          NodeStore& nodes, PipelineState& state, PartJournal& journal, size_t churn_class);
 
   const ScannedEntry& source() const { return source_; }
+  size_t churn_class() const { return churn_class_; }
   // The entry to fill in; for the thread that reads the file, until finish_reading or drop.
   PendingEntry& pending() { return block_->entries[index_]; }
   // Pieces are numbered from 0 in the order of the file and delivered in any.
@@ -125,6 +126,7 @@ class FileJob {
   EntryWindow& window_;
   PipelineState& state_;
   PartJournal& journal_;
+  const size_t churn_class_;
 
   std::mutex mutex_;
   ExtentGatherer gatherer_;

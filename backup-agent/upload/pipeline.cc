@@ -8,6 +8,8 @@ namespace {
 constexpr size_t kWindowBlocks = 128;
 constexpr size_t kReadUnits = 64;
 constexpr size_t kBuffersPerThread = 3;
+// Less than this of a churn class shares a segment with others.
+constexpr size_t kClassBytesMin = 128 * 1024;
 
 unsigned processors() {
   return std::max(1u, std::thread::hardware_concurrency());
@@ -86,8 +88,8 @@ Result<PipelineResult> Pipeline::run_stream(const vault::PathEntry& entry, int f
   block->entries.push_back({entry.key, entry.entry, {}, false, 0, 0, std::nullopt});
   ScannedEntry source;
   source.key = entry.key;
-  auto job =
-      std::make_shared<FileJob>(block, 0, std::move(source), window_, nodes_, state_, sequencer_);
+  auto job = std::make_shared<FileJob>(block, 0, std::move(source), window_, nodes_, state_,
+                                       sequencer_, kLongLived);
   window_.push(std::move(block));
   FileReader reader({state_, nodes_, cache_, buffers_, batches_, gear_, limiter_.get()});
   Status read;
@@ -130,10 +132,23 @@ Result<PipelineResult> Pipeline::end(Status first_stage) {
 
 // The open segments: those of all threads become one, or few.
 Status Pipeline::store_rest() {
-  for (size_t i = 1; i < chunkers_.size(); ++i) {
-    TRYV(chunkers_[i]->writer().move_to(chunkers_[0]->writer()));
+  if (chunkers_.empty()) return nodes_.flush();
+  for (size_t c = 0; c < kChurnClasses; ++c) {
+    for (size_t i = 1; i < chunkers_.size(); ++i) {
+      TRYV(chunkers_[i]->writer(c).move_to(chunkers_[0]->writer(c)));
+    }
   }
-  if (!chunkers_.empty()) TRYV(chunkers_[0]->writer().flush());
+  // Classes are worth a segment each only where there is enough for it.
+  vault::SegmentWriter& last = chunkers_[0]->writer(kLongLived);
+  for (size_t c = 0; c < kLongLived; ++c) {
+    vault::SegmentWriter& writer = chunkers_[0]->writer(c);
+    if (writer.open_bytes() < kClassBytesMin) {
+      TRYV(writer.move_to(last));
+    } else {
+      TRYV(writer.flush());
+    }
+  }
+  TRYV(last.flush());
   return nodes_.flush();
 }
 

@@ -1,6 +1,7 @@
 #include "backup-agent/upload/planner.h"
 
 #include "backup-agent/chunk/fastcdc.h"
+#include "backup-agent/upload/churn.h"
 
 namespace holdfast::backup_agent {
 namespace {
@@ -109,14 +110,14 @@ Status Planner::entry(ScannedEntry source) {
   pending.stat.trusted = times_can_be_trusted(st, source.seen_ns);
 
   const bool later_link = is_later_link(source, pending);
-  bool existed = false;
-  auto remembered = shared_.cache.find_unchanged(source.key, st, identity, existed);
+  SeenBefore before;
+  auto remembered = shared_.cache.find_unchanged(source.key, st, identity, before);
   bool unchanged = remembered.has_value() && !remembered->entry->entry.entry.inconsistent;
   if (unchanged && !later_link &&
       !(remembered->from_base && shared_.state.session().base_is_valid())) {
     TRY(unchanged, content_is_known(remembered->entry->entry.entry));
   }
-  count(pending, existed, unchanged);
+  count(pending, before.existed, unchanged);
 
   // A later name of an object takes everything from the first one, in the sequencer.
   if (!later_link) {
@@ -128,17 +129,21 @@ Status Planner::entry(ScannedEntry source) {
       pending.entry.link_to.clear();
     }
     if (audit) pending.expected = pending.entry;
-    if (!unchanged || audit) TRYV(start_job(std::move(source)));
+    if (!unchanged || audit) {
+      const bool replaced = before.existed && !unchanged && st.is_regular();
+      TRYV(start_job(std::move(source),
+                     replaced ? churn_class(st.mtime_s - before.mtime_s) : kLongLived));
+    }
   }
   if (block_->entries.size() == EntryBlock::kEntries) return end_block();
   return {};
 }
 
-Status Planner::start_job(ScannedEntry source) {
+Status Planner::start_job(ScannedEntry source, size_t churn_class) {
   const uint64_t bytes = source.stat.is_regular() ? source.stat.size : 0;
-  auto job =
-      std::make_shared<FileJob>(block_, block_->entries.size() - 1, std::move(source),
-                                shared_.window, shared_.nodes, shared_.state, shared_.sequencer);
+  auto job = std::make_shared<FileJob>(block_, block_->entries.size() - 1, std::move(source),
+                                       shared_.window, shared_.nodes, shared_.state,
+                                       shared_.sequencer, churn_class);
   // A large file is a unit of its own, so that smaller ones do not wait behind it.
   if (bytes > kWholeFileMax) {
     TRYV(end_unit());

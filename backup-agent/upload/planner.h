@@ -56,7 +56,7 @@ class Planner final : public ScanVisitor {
   Result<bool> content_is_known(const vault::Entry& entry);
   bool is_audit_turn(std::string_view key) const;
   bool is_later_link(const ScannedEntry& source, PendingEntry& pending);
-  Status start_job(ScannedEntry source);
+  Status start_job(ScannedEntry source, size_t churn_class);
   void count(const PendingEntry& pending, bool existed, bool unchanged);
   Status end_block();
   Status end_unit();

@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <set>
 
+#include "vault/engine/survey.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
-#include "vault/format/session.h"
 
 namespace holdfast::vault {
 namespace {
@@ -23,28 +23,18 @@ std::string describe_all(const std::vector<Action>& actions) {
   return text;
 }
 
-// Points that open sessions were begun on: a session that ended, or was given up, binds nothing.
-Result<std::set<std::pair<ItemId, PointRef>>> bases_of_open_sessions(Store& store) {
-  TRY(const auto objects, store.list(std::string(kSessionsPrefix)));
-  std::map<SessionId, bool> open;
-  for (const ObjectInfo& object : objects) {
-    const auto name = parse_session_name(object.name);
-    if (!name.ok()) continue;
-    const bool over = name->step == "end" || name->step.starts_with("tombstone-");
-    if (name->step == "begin") open.try_emplace(name->session, true);
-    if (over) open[name->session] = false;
-  }
+// Points that open sessions were begun on. A session that ended, or was given up, binds nothing;
+// but only its own agent's end, and a maintainer's tombstone, say that it did.
+Result<std::set<std::pair<ItemId, PointRef>>> bases_of_open_sessions(Vault& vault,
+                                                                     const LifecycleState& state) {
+  TRY(const Vault::TrustedKey trusted, vault.vault_key());
+  TRY(const Roster roster, load_roster(vault.store(), vault.id(), trusted.key, trusted.generation));
+  const Maintainers maintainers = maintainers_of(state);
+  TRY(const auto sessions, survey_sessions({vault.store(), vault.id(), roster, maintainers}));
   std::set<std::pair<ItemId, PointRef>> bases;
-  for (const auto& [session, is_open] : open) {
-    if (!is_open) continue;
-    const auto bytes = store.get(session_begin_name(session), kObjectBytesMax);
-    if (!bytes.ok()) {
-      if (is_absent(bytes.error())) continue;
-      return bytes.error();
-    }
-    const auto begin = decode_session_begin(*bytes);
-    if (!begin.ok() || begin->base_sequence == 0) continue;
-    bases.insert({begin->wrap.item, {begin->base_sequence, begin->base_sha256}});
+  for (const auto& [id, s] : sessions) {
+    if (!s.is_open() || !s.begin || s.begin->base_sequence == 0) continue;
+    bases.insert({s.begin->wrap.item, {s.begin->base_sequence, s.begin->base_sha256}});
   }
   return bases;
 }
@@ -279,7 +269,7 @@ Status Lifecycle::note_alerts(const AuditKey& key, const std::vector<ItemPlan>& 
 Status Lifecycle::remove_purged(Applied& out) {
   // The records are in the log. Only now look who still builds on a purged point: a session that
   // begins from here on reads the log, and does not.
-  TRY(const auto bases, bases_of_open_sessions(vault_.store()));
+  TRY(const auto bases, bases_of_open_sessions(vault_, state()));
   TRY(const auto objects, vault_.store().list(std::string(kPointsPrefix)));
   std::map<ItemId, uint64_t> newest;
   std::vector<std::pair<PointName, std::string>> present;

@@ -14,6 +14,8 @@ class SegmentWriter {
   Status add(ChunkRef ref, ByteView bytes);
   // Seals what is open, if anything.
   Status flush();
+  // Plaintext in the open segment.
+  size_t open_bytes() const { return used_; }
   // Gives what is open to `other` instead, so that several half-empty segments become one.
   Status move_to(SegmentWriter& other);
 
