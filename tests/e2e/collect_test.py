@@ -89,7 +89,7 @@ class Collect(EndToEndTest):
     def test_waits_for_a_backup(self):
         make_tree(self.source, 10)
         ids = [self.point(seed) for seed in (1, 2)]
-        running = self.client.start("backup", "-", "--item", "pipe", stdin=-1)
+        running = self.client.start("backup", "--stdin", "pipe", "--item", "pipe", stdin=-1)
         running.stdin.write(b"begun")
         running.stdin.flush()
         until = time.monotonic() + 20
