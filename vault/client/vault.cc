@@ -250,15 +250,25 @@ Result<Vault::GrantedKey> Vault::enrol_granted(const VaultSecret& secret, Role r
   std::vector<Action> actions{keys.grant(role, label)};
   const bool asks = log.state().approval_required;
   if (asks) actions = {audit::Request{encode_actions(actions)}};
-  // Not this machine's clock: the vault's time goes on by its own rules.
+  TRY(const VaultTime now, time(log));
   TRY(const uint64_t entry,
-      log.append(*store_, vault_audit_key(secret), log.state().time_ns, std::move(actions)));
+      log.append(*store_, vault_audit_key(secret), now.now_ns, std::move(actions)));
   return GrantedKey{keys.id, asks ? entry : 0};
 }
 
 Result<AuditLog> Vault::audit_log() {
   TRY(const TrustedKey trusted, vault_key());
   return AuditLog::load(*store_, description_, trusted.key, trusted.generation);
+}
+
+Result<VaultTime> Vault::time(const AuditLog& log) {
+  TRY(const auto mark, state_.load_clock(id()));
+  TRY(const io::TimeNs store_ns, store_->now_ns());
+  const BootTime boot = boot_time();
+  VaultTime now = vault_time(log.state().time_ns, mark, store_ns, boot);
+  // Best effort: without it a longer pause needs the clock confirmed.
+  if (now.is_trusted) (void)state_.save_clock({id(), now.now_ns, boot});
+  return now;
 }
 
 Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, SessionRequest request,

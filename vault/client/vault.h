@@ -81,6 +81,8 @@ class Vault {
   // The audit log, verified from the vault key to believe. Errors: the store's;
   // Errc::key_not_trusted.
   Result<AuditLog> audit_log();
+  // The vault's own time, as this machine knows it; noted for the next time, if it is trusted.
+  Result<VaultTime> time(const AuditLog& log);
 
   // A backup session of this machine's agent. Remembered heads are filled in.
   Result<std::unique_ptr<Session>> begin_session(const AgentKeys& keys, SessionRequest request,
