@@ -79,12 +79,18 @@ struct EnrolArguments {
 // A key for maintenance or approvals, beside or without that of an agent.
 int enrol_granted(Output& out, vault::Vault& vault, const vault::VaultSecret& secret,
                   vault::Role role, const std::string& label) {
-  const auto id = vault.enrol_granted(secret, role, label);
-  if (!id.ok()) return out.fail(id.error());
+  const auto key = vault.enrol_granted(secret, role, label);
+  if (!key.ok()) return out.fail(key.error());
   const std::string name(vault::name_of(role));
-  out.line("this machine has a key as " + name + " '" + printable(label) + "' (" + id->hex() +
+  if (key->request != 0) {
+    out.warn("this machine has a key as " + name + ", but the vault demands a second person's " +
+             "approval: an approver runs 'holdfast vault approve " + std::to_string(key->request) +
+             "' within 14 days");
+    return out.finish({{"key", key->id.hex()}, {"role", name}, {"request", key->request}});
+  }
+  out.line("this machine has a key as " + name + " '" + printable(label) + "' (" + key->id.hex() +
            ", in " + state_directory().path() + "); the audit log names it");
-  return out.finish({{"key", id->hex()}, {"role", name}});
+  return out.finish({{"key", key->id.hex()}, {"role", name}});
 }
 
 int enrol(const GlobalOptions& global, EnrolArguments& arguments) {

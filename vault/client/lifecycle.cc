@@ -45,20 +45,8 @@ Result<Lifecycle> Lifecycle::open(Vault& vault) {
   TRY(PointList points, vault.list_points_without_secret());
   Lifecycle out(vault, *points.log);
   out.points_ = std::move(points);
-  TRYV(out.look_at_clock());
+  TRY(out.time_, vault.time(out.log_));
   return out;
-}
-
-Status Lifecycle::look_at_clock() {
-  TRY(const auto mark, vault_.state().load_clock(vault_.id()));
-  TRY(const io::TimeNs store_ns, vault_.store().now_ns());
-  const BootTime now = boot_time();
-  time_ = vault_time(log_.state().time_ns, mark, store_ns, now);
-  if (time_.is_trusted) {
-    // Best effort: without it the next look needs the clock confirmed after a longer pause.
-    (void)vault_.state().save_clock({vault_.id(), time_.now_ns, now});
-  }
-  return {};
 }
 
 Result<uint64_t> Lifecycle::append(const AuditKey& key, const AuditLog::Make& make) {

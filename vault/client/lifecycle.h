@@ -56,7 +56,6 @@ class Lifecycle {
 
  private:
   Lifecycle(Vault& vault, AuditLog log) : vault_(vault), log_(std::move(log)) {}
-  Status look_at_clock();
   Result<uint64_t> append(const AuditKey& key, const AuditLog::Make& make);
   Result<AuditKey> granted(Role role) const;
   Status soft_delete(const AuditKey& key, const ItemPlan& plan, Applied& out);

@@ -231,8 +231,8 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
   return credential;
 }
 
-Result<MaintainerId> Vault::enrol_granted(const VaultSecret& secret, Role role,
-                                          const std::string& label) {
+Result<Vault::GrantedKey> Vault::enrol_granted(const VaultSecret& secret, Role role,
+                                               const std::string& label) {
   TRY(AuditLog log, AuditLog::load(*store_, description_, secret.vault_key(), secret.generation));
   auto stored = state_.load_granted(id(), role);
   // A damaged one is none: this is the way to a new one.
@@ -241,21 +241,34 @@ Result<MaintainerId> Vault::enrol_granted(const VaultSecret& secret, Role role,
   }
   if (stored.ok() && stored->has_value()) {
     const auto it = log.state().grants.find((*stored)->id);
-    if (it != log.state().grants.end() && it->second.active) return (*stored)->id;
+    if (it != log.state().grants.end() && it->second.active) return GrantedKey{(*stored)->id, 0};
   }
   const MaintainerKeys keys = MaintainerKeys::create(id());
   // Kept first: a grant without its key is for nobody.
   TRYV(state_.save_granted(keys, role));
   TRYV(state_.save_location(id(), store_->location()));
-  TRY(const uint64_t granted,
-      log.append(*store_, vault_audit_key(secret), now_ns(), {keys.grant(role, label)}));
-  (void)granted;
-  return keys.id;
+  std::vector<Action> actions{keys.grant(role, label)};
+  const bool asks = log.state().approval_required;
+  if (asks) actions = {audit::Request{encode_actions(actions)}};
+  TRY(const VaultTime now, time(log));
+  TRY(const uint64_t entry,
+      log.append(*store_, vault_audit_key(secret), now.now_ns, std::move(actions)));
+  return GrantedKey{keys.id, asks ? entry : 0};
 }
 
 Result<AuditLog> Vault::audit_log() {
   TRY(const TrustedKey trusted, vault_key());
   return AuditLog::load(*store_, description_, trusted.key, trusted.generation);
+}
+
+Result<VaultTime> Vault::time(const AuditLog& log) {
+  TRY(const auto mark, state_.load_clock(id()));
+  TRY(const io::TimeNs store_ns, store_->now_ns());
+  const BootTime boot = boot_time();
+  VaultTime now = vault_time(log.state().time_ns, mark, store_ns, boot);
+  // Best effort: without it a longer pause needs the clock confirmed.
+  if (now.is_trusted) (void)state_.save_clock({id(), now.now_ns, boot});
+  return now;
 }
 
 Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, SessionRequest request,

@@ -70,13 +70,19 @@ class Vault {
   // Makes this machine an agent of the vault, or fetches its keys again after a rotation.
   Result<AgentKeys> enrol(const VaultSecret& secret, const EnrolOptions& options);
 
-  // Grants this machine a key in `role`, keeps it in the state directory, and gives its id. A key
-  // that is active already stays. Errors: Errc::refused; the store's.
-  Result<MaintainerId> enrol_granted(const VaultSecret& secret, Role role,
-                                     const std::string& label);
+  // Grants this machine a key in `role` and keeps it in the state directory. A key that is active
+  // already stays. Where the vault demands approvals it is a request. Errors: Errc::refused; the
+  // store's.
+  struct GrantedKey {
+    MaintainerId id;
+    uint64_t request = 0;  // that has to be approved first; 0: it is granted
+  };
+  Result<GrantedKey> enrol_granted(const VaultSecret& secret, Role role, const std::string& label);
   // The audit log, verified from the vault key to believe. Errors: the store's;
   // Errc::key_not_trusted.
   Result<AuditLog> audit_log();
+  // The vault's own time, as this machine knows it; noted for the next time, if it is trusted.
+  Result<VaultTime> time(const AuditLog& log);
 
   // A backup session of this machine's agent. Remembered heads are filled in.
   Result<std::unique_ptr<Session>> begin_session(const AgentKeys& keys, SessionRequest request,

@@ -243,6 +243,7 @@ Result<AuditEntry> decode_audit_entry(ByteView object) {
   e.previous_sequence = in.u64();
   e.previous_sha256 = in.array<32>();
   e.time_ns = in.i64();
+  if (e.time_ns < 0 || e.time_ns > kAuditTimeMaxNs) in.fail("has an impossible time");
   const uint8_t signer = in.u8();
   if (signer > 1) in.fail("has an unknown kind of signer");
   if (signer == 1) {

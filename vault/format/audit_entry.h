@@ -21,6 +21,8 @@ inline constexpr size_t kAuditEntryBytesMax = 1024 * 1024;
 inline constexpr size_t kAuditTextBytesMax = 1024;
 inline constexpr size_t kAuditActionsMax = 10'000;
 inline constexpr size_t kAuditPointsMax = 10'000;  // in one action
+// Of times: the year 2116, so that spans can be added without overflow.
+inline constexpr int64_t kAuditTimeMaxNs = int64_t{1} << 62;
 
 // What a granted key may do. A maintainer expires by policy and collects; an approver is the second
 // person that destructive operations need where the vault demands one.

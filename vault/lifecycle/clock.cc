@@ -34,6 +34,10 @@ Result<ClockMark> decode_clock_mark(ByteView bytes) {
   mark.vault_ns = in.i64();
   mark.at.boot = in.array<16>();
   mark.at.ns = in.i64();
+  constexpr int64_t kMax = int64_t{1} << 61;
+  if (mark.vault_ns < 0 || mark.vault_ns > kMax || mark.at.ns < 0 || mark.at.ns > kMax) {
+    in.fail("has an impossible time");
+  }
   TRYV(in.finish());
   return mark;
 }

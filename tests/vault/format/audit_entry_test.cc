@@ -122,6 +122,11 @@ TEST(AuditEntry, RefusesWhatNobodyMayWrite) {
   AuditEntry e = full_entry();
   e.previous_sequence = 7;
   EXPECT_FALSE(decode_audit_entry(e.encode(seed())).ok());
+  for (const int64_t time : {int64_t{-1}, kAuditTimeMaxNs + 1}) {
+    e = full_entry();
+    e.time_ns = time;
+    EXPECT_FALSE(decode_audit_entry(e.encode(seed())).ok());
+  }
   // As deep as the object's size allows: refused, and not by running out of stack.
   Bytes deep = encode_actions({});
   while (deep.size() < 500'000) deep = encode_actions({audit::Request{deep}});
