@@ -1,0 +1,726 @@
+// A store over several directories: what is served, what is refused and what is repaired when
+// directories vanish, come back stale or empty, and when parts are damaged. The drills take away
+// every combination that the redundancy is for.
+
+#include "vault/store/striped_store.h"
+
+#include <algorithm>
+#include <numeric>
+#include <random>
+#include <thread>
+
+#include "tests/support/expect.h"
+#include "tests/support/seeds.h"
+#include "tests/support/sim_disk.h"
+#include "tests/support/temp_directory.h"
+#include "tests/support/test_vault.h"
+#include "vault/errc.h"
+
+namespace holdfast::vault {
+namespace {
+
+using testing::random_bytes;
+using testing::SimDisk;
+
+std::vector<std::string> places(unsigned n) {
+  std::vector<std::string> out;
+  for (unsigned i = 0; i < n; ++i) out.push_back("/" + std::to_string(i));
+  return out;
+}
+
+std::unique_ptr<StripedStore> make(SimDisk& disk, unsigned k, unsigned m) {
+  return StripedStore::create(disk, k, m, places(k + m), {.parallel = false, .hints = {}}).value();
+}
+Result<std::unique_ptr<StripedStore>> reopen(SimDisk& disk, const std::string& at = "/0",
+                                             std::vector<std::string> hints = {}) {
+  return StripedStore::open(disk, at, {.parallel = false, .hints = std::move(hints)});
+}
+
+// Removes a directory with everything in it.
+void wipe(SimDisk& disk, const std::string& root) {
+  for (const std::string& file : disk.all_files()) {
+    if (("/" + file).starts_with(root + "/")) ASSERT_OK(disk.remove("/" + file));
+  }
+}
+void hide(SimDisk& disk, const std::string& root) {
+  ASSERT_OK(disk.rename(root + "/stripe", root + "/stripe-hidden"));
+}
+void show(SimDisk& disk, const std::string& root) {
+  ASSERT_OK(disk.rename(root + "/stripe-hidden", root + "/stripe"));
+}
+
+using Objects = std::map<std::string, Bytes>;
+
+// Packs around every edge of shards and blocks, and small objects of both kinds.
+Objects fill(Store& store, unsigned k) {
+  Objects objects;
+  uint64_t seed = 1;
+  for (const uint64_t size :
+       {uint64_t{kStripeBlockBytes}, uint64_t{kStripeBlockBytes} + 1,
+        uint64_t{kStripeBlockBytes} * k, uint64_t{kStripeBlockBytes} * k + k - 1, uint64_t{300'000},
+        uint64_t{1'000'003}}) {
+    objects["packs/aa/" + std::to_string(seed)] = random_bytes(seed, size);
+    ++seed;
+  }
+  for (const size_t size : {0, 1, 200, 65'536, 65'537, 200'000}) {
+    objects["index/bb/" + std::to_string(seed)] = random_bytes(seed, size);
+    ++seed;
+  }
+  for (const auto& [name, content] : objects) EXPECT_OK(store.put(name, content));
+  for (unsigned i = 1; i < 8; ++i) {
+    const std::string name = "points/cc/" + std::to_string(i);
+    objects[name] = random_bytes(100 + i, 500 * i);
+    EXPECT_OK(store.put_if_absent(name, objects[name]));
+  }
+  return objects;
+}
+
+void expect_all(Store& store, const Objects& objects, const std::string& where) {
+  SCOPED_TRACE(where);
+  ASSIGN(const auto listed, store.list(""));
+  std::vector<std::string> names;
+  for (const ObjectInfo& info : listed) {
+    names.push_back(info.name);
+    const auto it = objects.find(info.name);
+    ASSERT_NE(it, objects.end()) << info.name;
+    EXPECT_EQ(info.size_bytes, it->second.size()) << info.name;
+    EXPECT_GT(info.stored_ns, 0);
+  }
+  EXPECT_EQ(names.size(), objects.size());
+  for (const auto& [name, content] : objects) {
+    ASSIGN(const Bytes got, store.get(name, 1 << 26));
+    ASSERT_EQ(got, content) << name;
+    ASSIGN(const auto view, store.view(name));
+    ASSERT_TRUE(equal(view->bytes(), content)) << name;
+    if (content.size() < 3) continue;
+    Bytes middle(content.size() / 3);
+    ASSERT_OK(store.get_range(name, content.size() / 3, middle));
+    ASSERT_TRUE(equal(middle, ByteView(content).subspan(content.size() / 3, middle.size())));
+    ASSIGN(const ObjectInfo info, store.head(name));
+    EXPECT_EQ(info.size_bytes, content.size());
+  }
+}
+
+// Every object's every part whole.
+void expect_whole(StripedStore& store) {
+  ASSIGN(const auto names, store.part_names());
+  for (const std::string& name : names) {
+    ASSIGN(const PartsReport report, store.verify_parts(name, {}));
+    EXPECT_TRUE(report.whole()) << name << ": " << report.parts_good << " of "
+                                << report.parts_wanted
+                                << (report.faults.empty() ? "" : ", " + report.faults[0]);
+  }
+}
+
+void repair_all(StripedStore& store) {
+  ASSIGN(const auto names, store.part_names());
+  for (const std::string& name : names) {
+    ASSIGN(const PartsReport report, store.repair_parts(name, false, {}));
+    EXPECT_TRUE(report.readable) << name;
+    EXPECT_EQ(report.parts_good + report.parts_rebuilt, report.parts_wanted) << name;
+  }
+  ASSERT_OK(store.finish_repair());
+}
+
+template <class Work>
+void for_each_subset(unsigned n, unsigned size, const Work& work) {
+  for (unsigned bits = 0; bits < (1u << n); ++bits) {
+    if (static_cast<unsigned>(__builtin_popcount(bits)) != size) continue;
+    std::vector<unsigned> chosen;
+    for (unsigned i = 0; i < n; ++i) {
+      if ((bits >> i & 1) != 0) chosen.push_back(i);
+    }
+    work(chosen);
+  }
+}
+
+TEST(ReedSolomon, AnyKRowsGiveAllOthers) {
+  for (const auto& [k, m] : {std::pair{1u, 1u}, {1u, 3u}, {2u, 1u}, {4u, 2u}, {5u, 3u}, {3u, 3u}}) {
+    const ReedSolomon code(k, m);
+    for (const size_t size : {size_t{1}, size_t{15}, size_t{16}, size_t{1000}, size_t{65'536}}) {
+      std::vector<Bytes> rows;
+      for (unsigned i = 0; i < k; ++i) rows.push_back(random_bytes(i + size, size));
+      for (unsigned i = 0; i < m; ++i) rows.emplace_back(size);
+      std::vector<const uint8_t*> data;
+      std::vector<uint8_t*> parity;
+      for (unsigned i = 0; i < k; ++i) data.push_back(rows[i].data());
+      for (unsigned i = k; i < k + m; ++i) parity.push_back(rows[i].data());
+      code.encode(size, data, parity);
+      for_each_subset(k + m, k, [&](const std::vector<unsigned>& have) {
+        std::vector<const uint8_t*> sources;
+        for (const unsigned i : have) sources.push_back(rows[i].data());
+        std::vector<unsigned> wanted(k + m);
+        std::iota(wanted.begin(), wanted.end(), 0u);
+        std::vector<Bytes> rebuilt(k + m, Bytes(size));
+        std::vector<uint8_t*> out;
+        for (Bytes& b : rebuilt) out.push_back(b.data());
+        code.rebuild(size, have, sources, wanted, out);
+        ASSERT_EQ(rebuilt, rows);
+      });
+    }
+  }
+}
+
+TEST(StripedStore, PacksAreStripesAndTheRestIsCopies) {
+  SimDisk disk;
+  const auto store = make(disk, 4, 2);
+  const Bytes pack = random_bytes(1, 1'000'000);
+  ASSERT_OK(store->put("packs/aa/x", pack));
+  ASSERT_OK(store->put("index/aa/x", pack));
+  uint64_t of_pack = 0;
+  uint64_t of_index = 0;
+  unsigned copies = 0;
+  for (const std::string& file : disk.all_files()) {
+    const uint64_t size = disk.peek("/" + file)->size();
+    if (file.find("packs/") != std::string::npos) of_pack += size;
+    if (file.find("index/") != std::string::npos) ++copies, of_index += size;
+  }
+  EXPECT_EQ(copies, 3u);
+  EXPECT_LT(of_pack, pack.size() * 3 / 2 + 6000) << "six shards of a quarter each";
+  EXPECT_LT(of_index, pack.size() * 3 + 6000);
+}
+
+// m directories vanish with everything in them: all is served, from any directory that is left;
+// empty ones take their place and are filled; then m others vanish.
+TEST(StripedStore, AnyDirectoriesThatItIsForMayVanishAndAreRepaired) {
+  for (const auto& [k, m] : {std::pair{2u, 1u}, {4u, 2u}, {3u, 3u}, {1u, 1u}}) {
+    for_each_subset(k + m, m, [&, k = k, m = m](const std::vector<unsigned>& lost) {
+      SimDisk disk;
+      const Objects objects = fill(*make(disk, k, m), k);
+      for (const unsigned i : lost) wipe(disk, "/" + std::to_string(i));
+      std::string survivor;
+      for (unsigned i = 0; i < k + m; ++i) {
+        if (std::find(lost.begin(), lost.end(), i) == lost.end())
+          survivor = "/" + std::to_string(i);
+      }
+      {
+        const auto store = reopen(disk, survivor);
+        ASSERT_OK(store);
+        EXPECT_EQ((*store)->take_warnings().size(), lost.size());
+        expect_all(**store, objects, "degraded");
+        // Half of them at their old place, half at a new one.
+        for (const unsigned i : lost) {
+          ASSERT_OK((*store)->replace_missing(i % 2 == 0 ? "/" + std::to_string(i)
+                                                         : "/new-" + std::to_string(i)));
+        }
+        expect_all(**store, objects, "empty directories in the place of the lost");
+        repair_all(**store);
+        expect_whole(**store);
+      }
+      // As many others are lost now.
+      std::vector<unsigned> next;
+      for (unsigned i = 0; i < k + m && next.size() < m; ++i) {
+        if ("/" + std::to_string(i) != survivor &&
+            std::find(lost.begin(), lost.end(), i) == lost.end()) {
+          next.push_back(i);
+        }
+      }
+      for (const unsigned i : lost) {
+        if (next.size() < m) next.push_back(i);
+      }
+      ASSIGN(const auto before, reopen(disk, survivor));
+      std::vector<std::string> roots;
+      for (const PlaceStatus& place : before->places()) {
+        if (std::find(next.begin(), next.end(), place.number) != next.end()) {
+          roots.push_back(place.path);
+        }
+      }
+      for (const std::string& root : roots) wipe(disk, root);
+      ASSIGN(const auto store, reopen(disk, survivor));
+      expect_all(*store, objects, "others lost after the repair");
+    });
+  }
+}
+
+TEST(StripedStore, OneDirectoryTooManyIsSaidAndNothingIsCalledAbsent) {
+  SimDisk disk;
+  const Objects objects = fill(*make(disk, 3, 2), 3);
+  auto store = reopen(disk).value();
+  for (const char* root : {"/1", "/2", "/3"}) hide(disk, root);
+  // The store that was open.
+  EXPECT_FALSE(store->list("").ok());
+  for (const auto& [name, content] : objects) {
+    const auto got = store->head(name);
+    if (!got.ok()) {
+      EXPECT_FALSE(is_verdict(got.error())) << got.error().message();
+    }
+  }
+  const auto none = store->head("points/none");
+  ASSERT_FALSE(none.ok());
+  EXPECT_FALSE(is_absent(none.error()));
+  // One that is opened now.
+  const auto again = reopen(disk);
+  EXPECT_ERROR(std::errc::no_such_device, again);
+  EXPECT_NE(again.error().context.find("/2"), std::string::npos);
+  show(disk, "/2");
+  expect_all(*reopen(disk).value(), objects, "one of them is back");
+}
+
+// Flips a bit in every block of m shards, in the header and in the table; also cuts files off and
+// empties them. The same for copies: all but one.
+TEST(StripedStore, AnyPartsThatItIsForMayBeDamagedAndAreRepaired) {
+  constexpr unsigned k = 4;
+  constexpr unsigned m = 2;
+  for (int how = 0; how < 6; ++how) {
+    for_each_subset(k + m, m, [&](const std::vector<unsigned>& bad) {
+      SimDisk disk;
+      auto store = make(disk, k, m);
+      const Objects objects = fill(*store, k);
+      uint64_t damaged = 0;
+      for (const std::string& file : disk.all_files()) {
+        const unsigned root = static_cast<unsigned>(file[0] - '0');
+        if (file.ends_with("/stripe") || std::find(bad.begin(), bad.end(), root) == bad.end()) {
+          continue;
+        }
+        Bytes bytes = *disk.peek("/" + file);
+        switch (how) {
+          case 0:
+            for (size_t i = bytes.size() % 1000; i < bytes.size(); i += 30'000) bytes[i] ^= 1;
+            break;
+          case 1:
+            bytes[40] ^= 4;  // the header
+            break;
+          case 2:
+            bytes[kShardHeaderFixedBytes +
+                  32 * (file.find("packs/") == std::string::npos ? 2 : 7)] ^= 4;
+            break;  // the table
+          case 3:
+            bytes.resize(bytes.size() / 2);
+            break;
+          case 4:
+            bytes.clear();
+            break;
+          default:
+            bytes.push_back(7);
+        }
+        disk.poke("/" + file, bytes);
+        ++damaged;
+      }
+      EXPECT_GT(damaged, 10u);
+      expect_all(*reopen(disk).value(), objects, "damaged " + std::to_string(how));
+      store = reopen(disk).value();
+      repair_all(*store);
+      expect_whole(*store);
+      expect_all(*store, objects, "repaired " + std::to_string(how));
+    });
+  }
+}
+
+// Every byte of one shard and one copy, one at a time.
+TEST(StripedStore, AFlippedBitAnywhereIsReadAround) {
+  SimDisk disk;
+  auto store = make(disk, 2, 1);
+  const Bytes pack = random_bytes(1, kStripeBlockBytes + 100);
+  const Bytes small = random_bytes(2, 50);
+  ASSERT_OK(store->put("packs/a/b", pack));
+  ASSERT_OK(store->put_if_absent("points/a", small));
+  for (const std::string& file : disk.all_files()) {
+    if (file.ends_with("/stripe")) continue;
+    const Bytes good = *disk.peek("/" + file);
+    for (size_t i = 0; i < good.size(); i += i < 1000 ? 1 : 997) {
+      Bytes bytes = good;
+      bytes[i] ^= 0x20;
+      disk.poke("/" + file, bytes);
+      const auto again = reopen(disk).value();
+      ASSERT_EQ(*again->get("packs/a/b", 1 << 20), pack) << file << " " << i;
+      ASSERT_EQ(*again->get("points/a", 1 << 20), small) << file << " " << i;
+      const std::string name = file.substr(2);
+      ASSIGN(const PartsReport report, again->verify_parts(name, {}));
+      EXPECT_TRUE(report.readable);
+      EXPECT_FALSE(report.whole()) << file << " " << i;
+    }
+    disk.poke("/" + file, good);
+  }
+  // Different blocks of more shards than m: every row still has enough.
+  const Bytes wide = random_bytes(3, 2 * 3 * kStripeBlockBytes);
+  ASSERT_OK(store->put("packs/a/wide", wide));
+  const auto layout = ShardHeader{.kind = ShardKind::shard,
+                                  .data_shards = 2,
+                                  .parity_shards = 1,
+                                  .object_bytes = wide.size(),
+                                  .tables = {{}, {}, {}}};
+  for (unsigned i = 0; i < 3; ++i) {
+    const std::string path = "/" + std::to_string(i) + "/packs/a/wide";
+    Bytes bytes = *disk.peek(path);
+    bytes[layout.data_offset() + i * kStripeBlockBytes] ^= 1;
+    disk.poke(path, bytes);
+  }
+  const auto again = reopen(disk).value();
+  ASSERT_EQ(*again->get("packs/a/wide", 1 << 20), wide);
+  ASSIGN(const PartsReport repaired, again->repair_parts("packs/a/wide", false, {}));
+  EXPECT_EQ(repaired.parts_rebuilt, 3u);
+  expect_whole(*again);
+}
+
+TEST(StripedStore, TooMuchDamageIsDamageAndIsLeftAlone) {
+  SimDisk disk;
+  auto store = make(disk, 2, 1);
+  ASSERT_OK(store->put("packs/a/b", random_bytes(1, 200'000)));
+  ASSERT_OK(store->put("index/a", random_bytes(2, 500)));
+  for (const std::string& file : disk.all_files()) {
+    if (file.ends_with("/stripe")) continue;
+    Bytes bytes = *disk.peek("/" + file);
+    bytes.back() ^= 1;
+    disk.poke("/" + file, bytes);
+  }
+  store = reopen(disk).value();
+  const auto before = disk.all_files();
+  for (const char* name : {"packs/a/b", "index/a"}) {
+    EXPECT_ERROR(Errc::damaged, store->get(name, 1 << 20));
+    EXPECT_OK(store->head(name));
+    ASSIGN(const PartsReport report, store->repair_parts(name, false, {}));
+    EXPECT_FALSE(report.readable);
+    EXPECT_EQ(report.parts_rebuilt, 0u);
+  }
+  EXPECT_EQ(disk.all_files(), before);
+}
+
+// --- Directories that go away and come back ---
+
+TEST(StripedStore, WritesGoOnWithoutADirectoryAndNothingIsMadeInItsPlace) {
+  SimDisk disk;
+  auto store = make(disk, 4, 2);
+  const Bytes pack = random_bytes(1, 500'000);
+  wipe(disk, "/1");  // as an unmounted disk: the mount point is there
+  wipe(disk, "/4");
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_ERROR(std::errc::no_such_device, store->put("packs/a/" + std::to_string(i), pack));
+    ASSERT_OK(store->put_if_absent("points/a/" + std::to_string(i), as_bytes("x")));
+  }
+  ASSIGN(const PlaceStatus place, reopen(disk).value()->replace_missing("/1"));
+  EXPECT_TRUE(place.filling);
+  store = reopen(disk).value();
+  for (int i = 0; i < 8; ++i) ASSERT_OK(store->put("packs/b/" + std::to_string(i), pack));
+  for (const std::string& file : disk.all_files()) {
+    EXPECT_FALSE(file.starts_with("4/")) << file;
+  }
+  EXPECT_FALSE(store->take_warnings().empty());
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(*store->get("packs/b/" + std::to_string(i), 1 << 20), pack);
+}
+
+TEST(StripedStore, WithOneParityShardWritesGoOnToo) {
+  SimDisk disk;
+  auto store = make(disk, 2, 1);
+  hide(disk, "/2");
+  ASSERT_OK(store->put("packs/a/b", random_bytes(1, 500'000)));
+  ASSERT_OK(store->put_if_absent("points/a", as_bytes("x")));
+  EXPECT_FALSE(store->take_warnings().empty());
+  show(disk, "/2");
+  store = reopen(disk).value();
+  ASSIGN(const PartsReport before, store->verify_parts("packs/a/b", {}));
+  EXPECT_EQ(before.parts_missing, 1u);
+  repair_all(*store);
+  expect_whole(*store);
+}
+
+// What was removed while a directory was away stays removed when it comes back, for everybody, and
+// its name can be taken.
+TEST(StripedStore, WhatWasRemovedDoesNotReappearWithADirectory) {
+  for (const auto& [k, m] : {std::pair{2u, 1u}, {4u, 2u}, {2u, 2u}}) {
+    SimDisk disk;
+    auto store = make(disk, k, m);
+    const Objects objects = fill(*store, k);
+    const auto bystander = reopen(disk).value();  // never learns of it
+    hide(disk, "/1");
+    for (const auto& [name, content] : objects) ASSERT_OK(store->remove(name));
+    show(disk, "/1");
+    const auto fresh = reopen(disk).value();
+    for (StripedStore* s : {store.get(), bystander.get(), fresh.get()}) {
+      EXPECT_TRUE(s->list("")->empty());
+      for (const auto& [name, content] : objects) {
+        EXPECT_ERROR(std::errc::no_such_file_or_directory, s->head(name));
+        EXPECT_ERROR(std::errc::no_such_file_or_directory, s->get(name, 1 << 26));
+      }
+    }
+    ASSERT_OK(store->put_if_absent("points/cc/1", as_bytes("anew")));
+    EXPECT_EQ(as_text(*bystander->get("points/cc/1", 100)), "anew");
+    // Put again, the very same bytes.
+    ASSERT_OK(store->put("index/bb/9", objects.at("index/bb/9")));
+    EXPECT_EQ(*bystander->get("index/bb/9", 1 << 20), objects.at("index/bb/9"));
+    store = reopen(disk).value();
+    ASSERT_OK(store->finish_repair());
+    for (const std::string& file : disk.all_files()) {
+      EXPECT_EQ(file.find("removed/"), std::string::npos) << file;
+      const bool expected = file.ends_with("/stripe") || file.ends_with("points/cc/1") ||
+                            file.ends_with("index/bb/9") ||
+                            // Too few shards to be anything; no record was needed.
+                            (k > m && file.starts_with("1/packs/"));
+      EXPECT_TRUE(expected) << file;
+    }
+    EXPECT_EQ(as_text(*store->get("points/cc/1", 100)), "anew");
+    EXPECT_EQ(*store->get("index/bb/9", 1 << 20), objects.at("index/bb/9"));
+  }
+}
+
+// An empty directory in the place of a lost one says nothing about what is absent.
+TEST(StripedStore, ADirectoryThatIsBeingFilledHidesNothing) {
+  SimDisk disk;
+  const Objects objects = fill(*make(disk, 2, 1), 2);
+  wipe(disk, "/1");
+  {
+    const auto store = reopen(disk).value();
+    ASSERT_OK(store->replace_missing("/1"));
+  }
+  hide(disk, "/2");  // one more than the redundancy is for
+  const auto store = reopen(disk).value();
+  unsigned unknown = 0;
+  for (const auto& [name, content] : objects) {
+    const auto got = store->get(name, 1 << 26);
+    if (got.ok()) {
+      EXPECT_EQ(*got, content);
+    } else {
+      EXPECT_FALSE(is_verdict(got.error())) << got.error().message();
+      ++unknown;
+    }
+  }
+  EXPECT_GT(unknown, 0u);
+  show(disk, "/2");
+  expect_all(*reopen(disk).value(), objects, "back");
+}
+
+TEST(StripedStore, ADirectoryIsKnownByItsIdNotByItsPath) {
+  SimDisk disk;
+  const Objects objects = fill(*make(disk, 2, 2), 2);
+  // All moved alike: found from any of them.
+  ASSERT_OK(disk.make_directory("/media"));
+  for (const char* root : {"/0", "/1", "/2", "/3"}) {
+    ASSERT_OK(disk.rename(root, std::string("/media") + root));
+  }
+  auto store = reopen(disk, "/media/2").value();
+  EXPECT_TRUE(store->take_warnings().empty());
+  for (const PlaceStatus& place : store->places()) EXPECT_TRUE(place.moved);
+  expect_all(*store, objects, "moved");
+  ASSERT_OK(store->finish_repair());
+  EXPECT_FALSE(reopen(disk, "/media/0").value()->places()[1].moved);
+  // One moved: named. Two exchanged: told apart.
+  ASSERT_OK(disk.rename("/media/1", "/elsewhere"));
+  EXPECT_FALSE(reopen(disk, "/media/0").value()->places()[1].present);
+  EXPECT_TRUE(reopen(disk, "/media/0", {"/elsewhere"}).value()->places()[1].present);
+  ASSERT_OK(disk.rename("/media/3", "/media/1"));
+  store = reopen(disk, "/media/0", {"/elsewhere", "/media/1"}).value();
+  for (const PlaceStatus& place : store->places()) EXPECT_TRUE(place.present) << place.path;
+  expect_all(*store, objects, "exchanged");
+}
+
+TEST(StripedStore, AReplacedDirectoryThatComesBackIsNotTakenForItsSuccessor) {
+  SimDisk disk;
+  const Objects objects = fill(*make(disk, 2, 1), 2);
+  ASSERT_OK(disk.rename("/1", "/away"));
+  {
+    const auto store = reopen(disk).value();
+    ASSERT_OK(store->replace_missing("/new"));
+    repair_all(*store);
+    ASSERT_OK(store->remove("points/cc/1"));
+  }
+  ASSERT_OK(disk.rename("/away", "/1"));
+  for (const char* from : {"/0", "/1", "/2", "/new"}) {
+    const auto store = reopen(disk, from).value();
+    EXPECT_EQ(store->places()[1].path, "/new") << from;
+    EXPECT_ERROR(std::errc::no_such_file_or_directory, store->head("points/cc/1"));
+    EXPECT_EQ(store->list("")->size(), objects.size() - 1);
+  }
+}
+
+TEST(StripedStore, OnlyEmptyDirectoriesReplaceOthers) {
+  SimDisk disk;
+  fill(*make(disk, 2, 1), 2);
+  ASSERT_OK(disk.make_directory("/used"));
+  ASSERT_OK(io::write_file(disk, "/used/precious", as_bytes("x")));
+  EXPECT_ERROR(std::errc::invalid_argument, reopen(disk).value()->replace_missing("/new"));
+  hide(disk, "/1");
+  EXPECT_ERROR(std::errc::directory_not_empty, reopen(disk).value()->replace_missing("/used"));
+  EXPECT_ERROR(std::errc::file_exists, reopen(disk).value()->replace_missing("/0"));
+  EXPECT_ERROR(std::errc::directory_not_empty,
+               StripedStore::create(disk, 1, 1, {"/fresh", "/used"}));
+  EXPECT_ERROR(std::errc::invalid_argument, StripedStore::create(disk, 2, 1, {"/x", "/y"}));
+  EXPECT_ERROR(std::errc::invalid_argument, StripedStore::create(disk, 1, 1, {"/x", "/x"}));
+}
+
+TEST(StripedStore, AFullDirectoryIsNotAMissingOne) {
+  SimDisk disk;
+  auto store = make(disk, 2, 1);
+  const uint64_t used = 3000;
+  disk.set_capacity(used + 150'000);
+  EXPECT_ERROR(std::errc::no_space_on_device, store->put("packs/a/b", random_bytes(1, 200'000)));
+  EXPECT_ERROR(std::errc::no_space_on_device, store->put("index/a", random_bytes(1, 100'000)));
+  EXPECT_ERROR(std::errc::no_space_on_device,
+               store->put_if_absent("points/a", random_bytes(1, 100'000)));
+  EXPECT_TRUE(store->list("")->empty());
+  EXPECT_EQ(disk.all_files().size(), 3u) << "parts were left";
+  ASSERT_OK(store->put("packs/a/c", random_bytes(1, 70'000)));
+}
+
+// Two writers that see different directories: one wins, and everybody agrees which.
+TEST(StripedStore, PutIfAbsentHasOneWinnerWhateverEachWriterSees) {
+  FOR_EACH_SEED(seed, 300) {
+    std::mt19937_64 random(seed);
+    const unsigned k = 2 + random() % 3;
+    const unsigned m = 1 + random() % 2;
+    SimDisk disk;
+    make(disk, k, m);
+    const auto blind = [&] {
+      std::vector<std::string> hidden;
+      for (unsigned i = 0; i < m; ++i) {
+        const std::string root = "/" + std::to_string(random() % (k + m));
+        if (std::find(hidden.begin(), hidden.end(), root) == hidden.end()) hidden.push_back(root);
+      }
+      for (const std::string& root : hidden) hide(disk, root);
+      std::string from = "/0";
+      while (std::find(hidden.begin(), hidden.end(), from) != hidden.end()) {
+        from = "/" + std::to_string(random() % (k + m));
+      }
+      auto store = reopen(disk, from).value();
+      for (const std::string& root : hidden) show(disk, root);
+      return store;
+    };
+    const auto a = blind();
+    const auto b = blind();
+    std::atomic<int> won{0};
+    const auto write = [&](StripedStore& store, const char* text) {
+      if (store.put_if_absent("points/x", as_bytes(text)).ok()) ++won;
+    };
+    std::thread other([&] { write(*b, "b"); });
+    write(*a, "a");
+    other.join();
+    EXPECT_LE(won, 1);
+    const auto all = reopen(disk).value();
+    const auto got = all->get("points/x", 10);
+    if (won == 1) {
+      ASSERT_OK(got);
+      ASSIGN(const Bytes seen_by_a, a->get("points/x", 10));
+      ASSIGN(const Bytes seen_by_b, b->get("points/x", 10));
+      EXPECT_EQ(seen_by_a, *got);
+      EXPECT_EQ(seen_by_b, *got);
+    }
+  }
+}
+
+// --- Errors and power cuts at every operation ---
+
+TEST(StripedStore, ReportedMeansDurableAtEveryPowerCut) {
+  const Bytes pack = random_bytes(1, 150'000);
+  const Bytes point = random_bytes(2, 300);
+  uint64_t cuts = 0;
+  for (uint64_t cut = 0;; ++cut) {
+    bool ran_through = false;
+    for (uint64_t outcome = 0; outcome < 6; ++outcome) {
+      SimDisk disk;
+      auto store = make(disk, 2, 1);
+      disk.cut_power_at(disk.operations() + cut);
+      const bool pack_put = store->put("packs/s/1", pack).ok();
+      const bool point_put = pack_put && store->put_if_absent("points/i/1", point).ok();
+      const bool removed = point_put && store->remove("packs/s/1").ok();
+      ran_through = disk.has_power();
+      disk.reboot(outcome * 7919 + cut);
+      ++cuts;
+      // Also with one directory less.
+      for (int lost = -1; lost < 3; ++lost) {
+        if (lost >= 0) hide(disk, "/" + std::to_string(lost));
+        const auto again = reopen(disk, lost == 0 ? "/1" : "/0").value();
+        ASSIGN(const auto listed, again->list(""));
+        for (const auto& [name, content, put] :
+             {std::tuple{"packs/s/1", pack, pack_put && !point_put},
+              std::tuple{"points/i/1", point, point_put}}) {
+          const auto got = again->get(name, 1 << 20);
+          if (put) {
+            ASSERT_TRUE(got.ok()) << name << " cut " << cut << " lost " << lost;
+          }
+          if (got.ok()) {
+            EXPECT_EQ(*got, content);
+          } else {
+            EXPECT_TRUE(is_absent(got.error())) << got.error().message();
+          }
+          const bool is_listed = std::any_of(listed.begin(), listed.end(),
+                                             [&, n = name](auto& i) { return i.name == n; });
+          EXPECT_EQ(is_listed, got.ok()) << name << " cut " << cut << " lost " << lost;
+        }
+        if (removed) {
+          EXPECT_FALSE(again->head("packs/s/1").ok());
+        }
+        if (lost >= 0) show(disk, "/" + std::to_string(lost));
+      }
+      // The next one works, and repair makes all of it whole.
+      const auto again = reopen(disk).value();
+      ASSERT_OK(again->put("packs/s/2", pack));
+      (void)again->put_if_absent("points/i/1", point);
+      ASSERT_OK(again->head("points/i/1"));
+      ASSIGN(const auto names, again->part_names());
+      for (const std::string& name : names) ASSERT_OK(again->repair_parts(name, false, {}));
+      ASSERT_OK(again->finish_repair());
+      for (const std::string& name : names) {
+        ASSIGN(const PartsReport report, again->verify_parts(name, {}));
+        EXPECT_TRUE(report.whole() || !report.is_object) << name;
+      }
+    }
+    if (ran_through) break;
+  }
+  EXPECT_GT(cuts, 200u);
+  RecordProperty("cuts", static_cast<int>(cuts));
+}
+
+TEST(StripedStore, EveryErrorIsReportedOrSurvived) {
+  const Bytes pack = random_bytes(1, 150'000);
+  const Bytes point = random_bytes(2, 300);
+  uint64_t faults = 0;
+  for (const std::errc code :
+       {std::errc::io_error, std::errc::no_space_on_device, std::errc::read_only_file_system}) {
+    for (const bool after : {false, true}) {
+      for (uint64_t n = 0;; ++n) {
+        SimDisk disk;
+        auto store = make(disk, 3, 2);
+        ASSERT_OK(store->put("packs/s/0", pack));
+        const uint64_t start = disk.operations();
+        disk.fail_operation(start + n, code, after);
+        const bool pack_put = store->put("packs/s/1", pack).ok();
+        const bool point_put = store->put_if_absent("points/i/1", point).ok();
+        const auto old = store->get("packs/s/0", 1 << 20);
+        const auto listed = store->list("");
+        const bool removed = store->remove("packs/s/0").ok();
+        if (disk.operations() <= start + n) break;
+        ++faults;
+        ASSERT_OK(old);
+        EXPECT_EQ(*old, pack);
+        ASSERT_OK(listed);
+        disk.reboot(n);
+        store = reopen(disk).value();
+        for (const auto& [name, content, put] : {std::tuple{"packs/s/1", pack, pack_put},
+                                                 std::tuple{"points/i/1", point, point_put}}) {
+          const auto got = store->get(name, 1 << 20);
+          if (put) {
+            ASSERT_TRUE(got.ok()) << name << " " << n;
+          }
+          if (got.ok()) {
+            EXPECT_EQ(*got, content);
+          }
+        }
+        if (removed) {
+          EXPECT_FALSE(store->head("packs/s/0").ok()) << n;
+        }
+      }
+    }
+  }
+  EXPECT_GT(faults, 200u);
+  RecordProperty("faults", static_cast<int>(faults));
+}
+
+// --- Reserved space ---
+
+TEST(StripedStore, TheReserveIsSpaceThatCanBeHad) {
+  SimDisk disk;
+  auto store = make(disk, 2, 1);
+  ASSERT_OK(store->set_reserve(1 << 20));
+  EXPECT_TRUE(store->list("")->empty()) << "it is no object";
+  disk.set_capacity(2'000'000);
+  const Bytes pack = random_bytes(1, 400'000);
+  EXPECT_ERROR(std::errc::no_space_on_device, store->put("packs/a/b", pack));
+  ASSIGN(const uint64_t freed, store->release_reserve());
+  EXPECT_EQ(freed, uint64_t{3} << 19);
+  ASSERT_OK(store->put("packs/a/b", pack));
+  EXPECT_OK(store->restore_reserve());
+  ASSERT_OK(store->remove("packs/a/b"));
+  ASSERT_OK(store->restore_reserve());
+  EXPECT_EQ(*store->release_reserve(), freed);
+}
+
+}  // namespace
+}  // namespace holdfast::vault
