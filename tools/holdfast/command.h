@@ -38,6 +38,7 @@ struct Commands {
 void add_vault_commands(Commands& commands);
 void add_key_commands(Commands& commands, CLI::App& vault);
 void add_check_command(Commands& commands, CLI::App& vault);
+void add_repair_commands(Commands& commands, CLI::App& vault);
 void add_backup_command(Commands& commands);
 void add_point_commands(Commands& commands);
 void add_browse_commands(Commands& commands);
@@ -52,8 +53,9 @@ void add_output_options(CLI::App& command, GlobalOptions& options);
 // The state directory of this machine and user.
 vault::StateDirectory state_directory();
 
-// Opens the vault of --vault. Errors say what to do.
-Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options);
+// Opens the vault of --vault. Errors say what to do. `moved`: see vault::open_store.
+Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options,
+                                                 const std::vector<std::string>& moved = {});
 
 // A passphrase from --passphrase-file, HOLDFAST_PASSPHRASE(_FILE), or asked for on a terminal.
 // Errors: vault::Errc::no_passphrase.

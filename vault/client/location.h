@@ -5,6 +5,9 @@
 
 namespace holdfast::vault {
 
+// The absolute path of the directory that a location names. Errors: as open_store.
+Result<std::string> location_path(const std::string& location);
+
 // A directory's path, absolute or relative; of a vault in several directories any one of them.
 // `moved` are places where others of these may be that are not where they were. Errors:
 // Errc::unsupported, naming what is, for a URL of a kind that this program has no store for; the

@@ -4,7 +4,8 @@
 //   vaults/<vault>/credential   AgentKeys, write-only
 //   vaults/<vault>/memory       newest sequences seen: to notice a vault put back to an older state
 //   vaults/<vault>/memory-lock  held while the memory changes
-//   vaults/<vault>/location     where the vault was last reached, text
+//   vaults/<vault>/location     where the vault was last reached, text; a line for each directory
+//   vaults/<vault>/scrub        when each object was last found whole (vault/engine/scrub_memory.h)
 #pragma once
 
 #include <functional>
@@ -41,7 +42,14 @@ class StateDirectory {
   // Loads it, lets `change` change it, and saves it, while no other process does the same.
   Status change_memory(const VaultId& vault, const std::function<void(VaultMemory&)>& change) const;
 
-  Status save_location(const VaultId& vault, const std::string& location) const;
+  // Every place from which the vault can be opened, the one that was used first.
+  Status save_locations(const VaultId& vault, const std::vector<std::string>& locations) const;
+  // Empty if nothing is known.
+  std::vector<std::string> load_locations(const VaultId& vault) const;
+  // The other directories of the vault that was last known to lie at `location` too.
+  std::vector<std::string> other_locations(const std::string& location) const;
+
+  std::string scrub_path(const VaultId& vault) const;
 
  private:
   std::string vault_path(const VaultId& vault) const;

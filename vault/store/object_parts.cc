@@ -31,7 +31,11 @@ std::string ObjectParts::removal_name(const std::string& name, const crypto::Dig
 Result<ShardHeader> ObjectParts::read_header(unsigned disk, const std::string& name) const {
   LocalStore& store = *disks_[disk].store;
   Bytes bytes(kShardHeaderBytesMin);
-  TRYV(store.get_range(name, 0, bytes));
+  if (const Status got = store.get_range(name, 0, bytes); !got.ok()) {
+    // Other names begin with this one.
+    if (got.error().code == std::errc::is_a_directory) return errno_error(ENOENT, name);
+    return got.error();
+  }
   TRY(const size_t size, shard_header_bytes(bytes));
   if (size > bytes.size()) {
     bytes.resize(size);
@@ -357,12 +361,22 @@ Status ObjectParts::read(StripedObject& object, uint64_t offset, MutableByteView
   return {};
 }
 
-Result<std::vector<bool>> ObjectParts::verify_part(StripedObject& object, unsigned disk,
-                                                   unsigned shard, const Redundancy::Pace& pace,
-                                                   uint64_t& bytes_read) const {
+Result<ObjectParts::PartVerdict> ObjectParts::verify_part(StripedObject& object, unsigned disk,
+                                                          unsigned shard,
+                                                          const Redundancy::Pace& pace,
+                                                          uint64_t& bytes_read) const {
   const ShardHeader& header = object.header;
-  TRY(const ObjectInfo info, disks_[disk].store->head(object.name));
-  std::vector<bool> good;
+  LocalStore& store = *disks_[disk].store;
+  TRY(const ObjectInfo info, store.head(object.name));
+  PartVerdict verdict;
+  if (info.size_bytes != header.file_bytes()) verdict.file_fault = "its file has the wrong length";
+  // What is remembered of the table may have been made from the data.
+  Bytes table(header.table_bytes());
+  const Status got = store.get_range(object.name, header.header_bytes(), table);
+  if (!got.ok() && (is_transient(got.error()) || is_absent(got.error()))) return got.error();
+  if (!got.ok() || crypto::sha256(table) != header.tables[shard]) {
+    verdict.file_fault = "its table of hashes is damaged";
+  }
   Bytes buffer;
   for (uint64_t first = 0; first < header.blocks(); first += kRunBlocks) {
     const uint64_t begin = first * kStripeBlockBytes;
@@ -373,20 +387,18 @@ Result<std::vector<bool>> ObjectParts::verify_part(StripedObject& object, unsign
     if (!blocks.ok() && is_transient(blocks.error())) {
       blocks = read_blocks(object, disk, shard, first, buffer);
     }
-    if (!blocks.ok() && is_absent(blocks.error())) return std::move(blocks).error();
-    if (!blocks.ok() && is_transient(blocks.error())) return std::move(blocks).error();
+    if (!blocks.ok() && (is_transient(blocks.error()) || is_absent(blocks.error()))) {
+      return std::move(blocks).error();
+    }
     const size_t count = (buffer.size() + kStripeBlockBytes - 1) / kStripeBlockBytes;
     if (!blocks.ok()) {
-      good.insert(good.end(), count, false);
+      verdict.good.insert(verdict.good.end(), count, false);
     } else {
-      good.insert(good.end(), blocks->begin(), blocks->end());
+      verdict.good.insert(verdict.good.end(), blocks->begin(), blocks->end());
     }
     bytes_read += buffer.size();
   }
-  if (info.size_bytes != header.file_bytes() && all_good(good)) {
-    return Error{Errc::damaged, "its file has the wrong length"};
-  }
-  return good;
+  return verdict;
 }
 
 }  // namespace holdfast::vault

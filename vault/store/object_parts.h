@@ -87,10 +87,14 @@ class ObjectParts {
   // The table of a part: as stored, or made again from its data. Errors: verdicts; the disk's.
   Result<std::shared_ptr<const Bytes>> table(StripedObject& object, unsigned disk,
                                              unsigned shard) const;
-  // Whether each block of the part on `disk` has its hash. The file's length must be right too.
+  // Whether each block of the part on `disk` has its hash, and what else is wrong with the file.
   // Errors: verdicts; the disk's; Errc::interrupted if `pace` says so.
-  Result<std::vector<bool>> verify_part(StripedObject& object, unsigned disk, unsigned shard,
-                                        const Redundancy::Pace& pace, uint64_t& bytes_read) const;
+  struct PartVerdict {
+    std::vector<bool> good;
+    std::string file_fault;  // of its length or table; empty: nothing
+  };
+  Result<PartVerdict> verify_part(StripedObject& object, unsigned disk, unsigned shard,
+                                  const Redundancy::Pace& pace, uint64_t& bytes_read) const;
 
   static std::string removal_name(const std::string& name, const crypto::Digest& object);
 

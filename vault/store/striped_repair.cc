@@ -54,21 +54,18 @@ StripedStore::PartCheck StripedStore::check_part(StripedObject& object, const Ex
     check.lost = true;
     return check;
   }
-  auto good = parts_.verify_part(object, disk, shard, pace, report.bytes_read);
-  if (!good.ok()) {
-    if (good.error().code == holdfast::Errc::interrupted) {
-      status = std::move(good).error();
+  auto verdict = parts_.verify_part(object, disk, shard, pace, report.bytes_read);
+  if (!verdict.ok()) {
+    const Error& error = verdict.error();
+    if (error.code == holdfast::Errc::interrupted) {
+      status = error;
       return check;
     }
     check.lost = true;
-    if (is_verdict(good.error())) {
-      report.faults.push_back(what + ": " + good.error().message());
-    } else {
-      report.unread.push_back(what + ": " + good.error().message());
-    }
+    (is_verdict(error) ? report.faults : report.unread).push_back(what + ": " + error.message());
     return check;
   }
-  check.good = std::move(*good);
+  check.good = std::move(verdict->good);
   const auto bad = std::count(check.good.begin(), check.good.end(), false);
   if (bad > 0) {
     const auto first = std::find(check.good.begin(), check.good.end(), false) - check.good.begin();
@@ -78,8 +75,10 @@ StripedStore::PartCheck StripedStore::check_part(StripedObject& object, const Ex
   } else if (!header_good) {
     const bool damaged = part.state == Examination::State::damaged;
     (damaged ? report.faults : report.unread).push_back(what + ": " + part.why);
+  } else if (!verdict->file_fault.empty()) {
+    report.faults.push_back(what + ": " + verdict->file_fault);
   }
-  check.whole = bad == 0 && header_good;
+  check.whole = bad == 0 && header_good && verdict->file_fault.empty();
   check.lost = !check.whole;
   return check;
 }
@@ -198,6 +197,7 @@ Result<PartsReport> StripedStore::repair_parts(const std::string& name, bool dry
   std::vector<PartCheck> checks;
   TRY(PartsReport report, look(name, pace, ex, checks));
   if (ex.object == nullptr || !report.readable) return report;
+  std::vector<unsigned> rebuilt_on;
   for (const PartCheck& check : checks) {
     if (!check.lost) continue;
     if (!dry_run) {
@@ -211,9 +211,35 @@ Result<PartsReport> StripedStore::repair_parts(const std::string& name, bool dry
       }
     }
     ++report.parts_rebuilt;
+    rebuilt_on.push_back(check.disk);
   }
   forget(name);
+  if (!dry_run && !rebuilt_on.empty()) TRYV(undo_if_removed(*ex.object, rebuilt_on));
   return report;
+}
+
+// The object may have been removed while its parts were made again. Then only these are left, and
+// go too; see remove().
+Status StripedStore::undo_if_removed(const StripedObject& object,
+                                     const std::vector<unsigned>& rebuilt_on) {
+  const Examination ex = parts_.examine(object.name, ObjectParts::Depth::all);
+  const crypto::Digest id = object.header.object_id();
+  for (unsigned d = 0; d < disks_.size(); ++d) {
+    const bool ours = std::find(rebuilt_on.begin(), rebuilt_on.end(), d) != rebuilt_on.end();
+    const Examination::Part& part = ex.parts[d];
+    const bool here = part.state == Examination::State::good && part.object == id;
+    const bool unclear = !part.disk_present || !part.why.empty();
+    if (!ours && (here || unclear)) return {};
+  }
+  // Where every part had to be made again there is no other to be seen.
+  if (rebuilt_on.size() >= object.disks.size() && !object.disks.empty() &&
+      std::all_of(object.disks.begin(), object.disks.end(), [&](unsigned d) {
+        return std::find(rebuilt_on.begin(), rebuilt_on.end(), d) != rebuilt_on.end();
+      })) {
+    return {};
+  }
+  for (const unsigned d : rebuilt_on) TRYV(disks_[d].store->remove(object.name));
+  return {};
 }
 
 Result<PlaceStatus> StripedStore::replace_missing(const std::string& path) {

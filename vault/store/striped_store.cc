@@ -411,6 +411,13 @@ Status StripedStore::remove(const std::string& name) {
     ++unreachable;
     failed = std::move(removed).error().in("directory " + disks_[d].path);
   }
+  // A repair beside this may have put a part back where it was removed already. It looks, after
+  // each part it puts, whether there is any other; this looks after the last one was removed.
+  for (unsigned d = 0; d < disks_.size() && !failed; ++d) {
+    if (disks_.is_present(d) && disks_[d].store->head(name).ok()) {
+      TRYV(disks_[d].store->remove(name));
+    }
+  }
   if (unreachable == 0) return {};
   bool is_copies = records;
   for (const Examination::Part& part : ex.parts) {

@@ -126,6 +126,7 @@ class StripedStore final : public Store, public Redundancy {
   Result<PartsReport> look(const std::string& name, const Pace& pace, Examination& ex,
                            std::vector<PartCheck>& checks);
   Status rebuild_part(StripedObject& object, const PartCheck& check, const Pace& pace);
+  Status undo_if_removed(const StripedObject& object, const std::vector<unsigned>& rebuilt_on);
 
   io::FileSystem& fs_;
   DiskSet disks_;

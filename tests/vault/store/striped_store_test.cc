@@ -36,10 +36,12 @@ Result<std::unique_ptr<StripedStore>> reopen(SimDisk& disk, const std::string& a
   return StripedStore::open(disk, at, {.parallel = false, .hints = std::move(hints)});
 }
 
-// Removes a directory with everything in it.
+// Removes everything in a directory.
 void wipe(SimDisk& disk, const std::string& root) {
-  for (const std::string& file : disk.all_files()) {
-    if (("/" + file).starts_with(root + "/")) ASSERT_OK(disk.remove("/" + file));
+  ASSIGN(const auto entries, disk.list(root));
+  for (const io::DirectoryEntry& e : entries) {
+    if (e.is_directory) wipe(disk, root + "/" + e.name);
+    ASSERT_OK(disk.remove(root + "/" + e.name));
   }
 }
 void hide(SimDisk& disk, const std::string& root) {
@@ -280,10 +282,12 @@ TEST(StripedStore, AnyPartsThatItIsForMayBeDamagedAndAreRepaired) {
           case 1:
             bytes[40] ^= 4;  // the header
             break;
-          case 2:
-            bytes[kShardHeaderFixedBytes +
-                  32 * (file.find("packs/") == std::string::npos ? 2 : 7)] ^= 4;
-            break;  // the table
+          case 2: {  // the table, where there is one
+            const bool is_shard = file.find("packs/") != std::string::npos;
+            bytes[std::min(bytes.size() - 1, kShardHeaderFixedBytes + 32u * (is_shard ? 7 : 2))] ^=
+                4;
+            break;
+          }
           case 3:
             bytes.resize(bytes.size() / 2);
             break;
@@ -607,9 +611,11 @@ TEST(StripedStore, ReportedMeansDurableAtEveryPowerCut) {
       SimDisk disk;
       auto store = make(disk, 2, 1);
       disk.cut_power_at(disk.operations() + cut);
-      const bool pack_put = store->put("packs/s/1", pack).ok();
-      const bool point_put = pack_put && store->put_if_absent("points/i/1", point).ok();
-      const bool removed = point_put && store->remove("packs/s/1").ok();
+      // What only some disks have got when the power goes is reported to nobody.
+      const bool pack_put = store->put("packs/s/1", pack).ok() && disk.has_power();
+      const bool point_put =
+          pack_put && store->put_if_absent("points/i/1", point).ok() && disk.has_power();
+      const bool removed = point_put && store->remove("packs/s/1").ok() && disk.has_power();
       ran_through = disk.has_power();
       disk.reboot(outcome * 7919 + cut);
       ++cuts;
@@ -627,12 +633,16 @@ TEST(StripedStore, ReportedMeansDurableAtEveryPowerCut) {
           }
           if (got.ok()) {
             EXPECT_EQ(*got, content);
-          } else {
+          } else if (lost < 0) {
             EXPECT_TRUE(is_absent(got.error())) << got.error().message();
+          } else {
+            // Shards of a put that did not end: the missing directory could have the rest.
+            EXPECT_TRUE(is_absent(got.error()) || !is_verdict(got.error()));
           }
           const bool is_listed = std::any_of(listed.begin(), listed.end(),
                                              [&, n = name](auto& i) { return i.name == n; });
-          EXPECT_EQ(is_listed, got.ok()) << name << " cut " << cut << " lost " << lost;
+          EXPECT_EQ(is_listed, got.ok() || !is_absent(got.error()))
+              << name << " cut " << cut << " lost " << lost;
         }
         if (removed) {
           EXPECT_FALSE(again->head("packs/s/1").ok());
@@ -716,7 +726,7 @@ TEST(StripedStore, TheReserveIsSpaceThatCanBeHad) {
   ASSIGN(const uint64_t freed, store->release_reserve());
   EXPECT_EQ(freed, uint64_t{3} << 19);
   ASSERT_OK(store->put("packs/a/b", pack));
-  EXPECT_OK(store->restore_reserve());
+  EXPECT_ERROR(std::errc::no_space_on_device, store->restore_reserve());
   ASSERT_OK(store->remove("packs/a/b"));
   ASSERT_OK(store->restore_reserve());
   EXPECT_EQ(*store->release_reserve(), freed);
