@@ -145,7 +145,7 @@ class Repair {
     for (const PackId& pack : covered) {
       if (!present.contains(pack)) TRYV(report_missing(pack));
     }
-    for (const BadRun& run : bad) TRYV(remove_run(run, present, unreadable));
+    for (const BadRun& run : bad) TRYV(remove_run(run, unreadable));
     return {};
   }
 
@@ -219,13 +219,12 @@ class Repair {
     return {};
   }
 
-  Status remove_run(const BadRun& run, const std::set<PackId>& present,
-                    const std::set<PackId>& unreadable) {
+  Status remove_run(const BadRun& run, const std::set<PackId>& unreadable) {
     for (const PackId& pack : run.packs) {
       // It may be the last word of what such a pack had.
-      if (present.contains(pack) && !unreadable.contains(pack)) continue;
-      left(run.name, "damaged; it is left as it names " + pack_name(pack) +
-                         ", which is missing or damaged too");
+      if (!unreadable.contains(pack)) continue;
+      left(run.name,
+           "damaged; it is left as it names " + pack_name(pack) + ", which is damaged too");
       return {};
     }
     done(run.name, "damaged index run removed; the packs' footers have all of it");

@@ -238,6 +238,8 @@ Status LocalStore::set_reserve(std::optional<uint64_t> bytes) {
     bytes = std::min(kReserveDefaultMax, space.total_bytes / 100);
   }
   if (*bytes < kReserveMin) bytes = 0;
+  const auto before = fs_.info(path_of(std::string(kReserveSizeName)));
+  if (*bytes == 0 && !before.ok()) return {};
   TRYV(ensure_directory(path_of(std::string(kReserveDirectory))));
   TRYV(io::write_file(fs_, path_of(std::string(kReserveSizeName)),
                       as_bytes(std::to_string(*bytes) + "\n")));
