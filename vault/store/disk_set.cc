@@ -35,11 +35,16 @@ std::string moved_alike(const std::string& own_listed, const std::string& own,
   return (std::filesystem::path(own) / relative).lexically_normal().string();
 }
 
+// What a layout that was cut off while it was written leaves (io::write_file).
+bool is_temporary_layout(std::string_view name) {
+  return name.starts_with(std::string(kStripeFileName) + ".tmp-");
+}
+
 // An empty directory, or one in which nothing but the layout was written before.
 Status check_unused(io::FileSystem& fs, const std::string& path, const StripeSetId* set) {
   TRY(const auto entries, fs.list(path));
   for (const io::DirectoryEntry& e : entries) {
-    if (e.name == "lost+found") continue;
+    if (e.name == "lost+found" || is_temporary_layout(e.name)) continue;
     if (e.name == kStripeFileName && set != nullptr) {
       const auto layout = read_layout(fs, path);
       if (layout.ok() && layout->layout.set == *set) continue;

@@ -17,7 +17,9 @@ constexpr unsigned kListThreads = 8;
 
 // Files at the top of each directory that are no objects.
 bool is_own_file(std::string_view name) {
-  return name == kStripeFileName || name.starts_with(kRemovedPrefix);
+  // No object's name has a dot; a layout that was cut off while it was written has.
+  return name == kStripeFileName || name.starts_with(kRemovedPrefix) ||
+         name.find('.') != std::string_view::npos;
 }
 
 class PartOfView final : public ObjectView {

@@ -202,6 +202,7 @@ void wipe(SimDisk& disk, const std::string& root) {
     if (e.is_directory) wipe(disk, root + "/" + e.name);
     ASSERT_OK(disk.remove(root + "/" + e.name));
   }
+  ASSERT_OK(disk.sync_directory(root));
 }
 
 // The power goes at any operation of a repair: nothing that restored is lost, and the next one ends
