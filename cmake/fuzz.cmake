@@ -2,7 +2,7 @@
 # regressions and a fixed number of mutations, which is what the tests do.
 set(FUZZ_VECTORS ${CMAKE_SOURCE_DIR}/docs/formats/vectors.txt)
 set(HOLDFAST_FUZZ_MUTATIONS 30000 CACHE STRING "Mutations that each fuzz test tries")
-set(FUZZ_TARGETS agent_files lifecycle map_pages packs plain_objects signed_objects)
+set(FUZZ_TARGETS agent_files lifecycle map_pages packs plain_objects signed_objects stripes)
 foreach(target ${FUZZ_TARGETS})
   set(folder ${CMAKE_SOURCE_DIR}/tests/fuzz)
   add_executable(fuzz_${target} ${folder}/${target}.cc ${folder}/replay.cc)

@@ -296,8 +296,10 @@ bool covers(const std::string& directory, const std::string& location) {
 Status run_mount(vault::VaultReader& vault, const vault::PointList& points,
                  const MountOptions& options, const std::function<void()>& mounted,
                  std::stop_token stop) {
-  if (covers(options.directory, vault.store().location())) {
-    return errno_error(EINVAL, "the vault lies in " + options.directory);
+  for (const std::string& location : vault.store().locations()) {
+    if (covers(options.directory, location)) {
+      return errno_error(EINVAL, "the vault lies in " + options.directory);
+    }
   }
   struct stat st {};
   if (::stat(options.directory.c_str(), &st) != 0) return errno_error(options.directory);

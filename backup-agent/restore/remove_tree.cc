@@ -1,5 +1,6 @@
 #include "backup-agent/restore/remove_tree.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <fcntl.h>
 #include <unistd.h>
@@ -110,7 +111,7 @@ class TreeRemoval {
     TRY(const auto child_fd, child->fd());
     TRY(const DirectoryId id, directory_id(child_fd->get()));
     TRY(const DirectoryId above_id, directory_id(fd->get()));
-    if (id == options_.spared) {
+    if (std::find(options_.spared.begin(), options_.spared.end(), id) != options_.spared.end()) {
       leave(child->path(), "is the vault itself; not deleted");
       return {};
     }

@@ -23,7 +23,7 @@ Result<bool> is_inside(int fd, const DirectoryId& directory);
 Result<std::vector<std::pair<std::string, bool>>> list_names(DirectoryHandle& directory);
 
 struct RemoveOptions {
-  std::optional<DirectoryId> spared;  // stays, with what is in it and the directories above it
+  std::vector<DirectoryId> spared;  // stay, with what is in them and the directories above them
   // What stays likewise without being told: `below` is its path from the removed tree's top.
   std::function<bool(const std::string& below, bool is_directory)> keeps;
   bool dry_run = false;

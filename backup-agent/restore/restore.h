@@ -26,9 +26,10 @@ enum class Overwrite {
 };
 
 struct RestoreOptions {
-  std::string target;   // directory; made if need be
-  std::string subpath;  // key below which to restore; empty: everything
-  std::string vault;    // directory that delete_extra never touches; empty: none
+  std::string target;                     // directory; made if need be
+  std::string subpath;                    // key below which to restore; empty: everything
+  std::string vault;                      // directory that delete_extra never touches; empty: none
+  std::vector<std::string> vault_others;  // others like it, of a vault that has several
   std::vector<std::string> include;
   std::vector<std::string> exclude;
   Overwrite overwrite = Overwrite::if_changed;

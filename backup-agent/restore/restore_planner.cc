@@ -191,14 +191,16 @@ bool RestorePlanner::enter_lost_directory(Frame& parent, const std::string& name
 
 // Finds the vault, and whether anything may be deleted at all.
 Status RestorePlanner::prepare_to_delete(DirectoryHandle& target) {
-  struct stat st {};
-  if (!options_.vault.empty() && ::stat(options_.vault.c_str(), &st) == 0) {
-    vault_ = DirectoryId{st.st_dev, st.st_ino};
+  std::vector<std::string> places = options_.vault_others;
+  if (!options_.vault.empty()) places.push_back(options_.vault);
+  for (const std::string& place : places) {
+    struct stat st {};
+    if (::stat(place.c_str(), &st) == 0) vault_.push_back(DirectoryId{st.st_dev, st.st_ino});
   }
   std::string reason = coverage_.doubt();
-  if (vault_) {
+  for (const DirectoryId& id : vault_) {
     TRY(const auto fd, target.fd());
-    TRY(const bool is_in_vault, is_inside(fd->get(), *vault_));
+    TRY(const bool is_in_vault, is_inside(fd->get(), id));
     if (is_in_vault) reason = "it is in the vault";
   }
   deletes_ = reason.empty();
@@ -229,7 +231,8 @@ void RestorePlanner::identify(size_t index) {
     context_.failed(frame.directory->path(), known.error());
     frame.is_whole = false;
   }
-  frame.is_in_vault = frame.id == vault_ || (index > 0 && frames_[index - 1].is_in_vault);
+  frame.is_in_vault = std::find(vault_.begin(), vault_.end(), frame.id) != vault_.end() ||
+                      (index > 0 && frames_[index - 1].is_in_vault);
 }
 
 void RestorePlanner::pop() {

@@ -99,7 +99,7 @@ class RestorePlanner {
   const Filter& filter_;
   async::BoundedQueue<std::unique_ptr<Window>>& windows_;
   std::string base_;
-  std::optional<DirectoryId> vault_;
+  std::vector<DirectoryId> vault_;
   bool deletes_ = false;
   std::vector<Frame> frames_;
   std::unique_ptr<Window> window_ = std::make_unique<Window>();

@@ -78,11 +78,14 @@ Result<Filter> make_filter(const BackupOptions& options, const std::vector<std::
   return filter;
 }
 
-ScanOptions scan_options(const BackupOptions& options, const std::string& vault_location) {
+ScanOptions scan_options(const BackupOptions& options,
+                         const std::vector<std::string>& vault_locations) {
   ScanOptions scan;
   scan.one_file_system = options.one_file_system;
   struct stat st {};
-  if (::stat(vault_location.c_str(), &st) == 0) scan.skip.insert({st.st_dev, st.st_ino});
+  for (const std::string& location : vault_locations) {
+    if (::stat(location.c_str(), &st) == 0) scan.skip.insert({st.st_dev, st.st_ino});
+  }
   return scan;
 }
 
@@ -192,7 +195,7 @@ class BackupRun {
     TRY(writer_, cache.start(session.id()));
     Pipeline pipeline(session, remembered, writer_.get(), progress_, pipeline_options);
     TRY(const Filter filter, make_filter(options_, roots_.keys));
-    Scanner scanner(roots_.roots, filter, scan_options(options_, vault_.store().location()));
+    Scanner scanner(roots_.roots, filter, scan_options(options_, vault_.store().locations()));
     PlannerOptions planner;
     planner.snapshots = &snapshots_;
     if (options_.audit_one_in != 0 && cache.audit_day() != today()) {
@@ -366,7 +369,7 @@ Result<DryRunReport> dry_run(vault::Vault& vault, const vault::AgentKeys& keys,
   DryRunReport report;
   report.problems = roots.missing;
   DryRunVisitor visitor(remembered, visit, report);
-  Scanner scanner(roots.roots, filter, scan_options(options, vault.store().location()));
+  Scanner scanner(roots.roots, filter, scan_options(options, vault.store().locations()));
   TRYV(scanner.scan(visitor, std::move(stop)));
   return report;
 }

@@ -25,6 +25,12 @@ struct FileInfo {
   bool is_directory = false;
 };
 
+// Of the file system that holds a path.
+struct Space {
+  uint64_t total_bytes = 0;
+  uint64_t free_bytes = 0;  // for this user
+};
+
 struct DirectoryEntry {
   std::string name;
   bool is_directory = false;
@@ -78,6 +84,7 @@ class FileSystem {
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;
   // Whether other hosts may write to this directory too (NFS, SMB, FUSE and the like).
   virtual Result<bool> is_network(const std::string& path) = 0;
+  virtual Result<Space> space(const std::string& path) = 0;
   virtual TimeNs now_ns() = 0;
 };
 

@@ -11,6 +11,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/statvfs.h>
 
 #include "base/io/fd.h"
 #include "base/io/file_system.h"
@@ -255,6 +256,12 @@ class PosixFileSystem final : public FileSystem {
       default:
         return false;
     }
+  }
+
+  Result<Space> space(const std::string& path) override {
+    struct statvfs fs {};
+    if (::statvfs(path.c_str(), &fs) != 0) return errno_error("cannot find " + path);
+    return Space{uint64_t{fs.f_blocks} * fs.f_frsize, uint64_t{fs.f_bavail} * fs.f_frsize};
   }
 
   TimeNs now_ns() override {

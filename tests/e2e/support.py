@@ -130,6 +130,9 @@ class Machine:
         return ran
 
     def create(self, *arguments, **more):
+        # Reserved space would only be copied about.
+        if "--reserve" not in arguments:
+            arguments = ("--reserve", "0", *arguments)
         return self.run("vault", "create", *arguments, "--json",
                         **{"passphrase": PASSPHRASE, **more})
 

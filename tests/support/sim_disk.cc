@@ -333,6 +333,15 @@ Result<std::vector<io::DirectoryEntry>> SimDisk::list(const std::string& path) {
   return out;
 }
 
+Result<io::Space> SimDisk::space(const std::string& path) {
+  const std::lock_guard lock(mutex_);
+  std::optional<std::errc> fail_after;
+  TRYV(begin("info " + path, fail_after));
+  if (fail_after) return error_of(*fail_after, path);
+  const uint64_t used = used_bytes();
+  return io::Space{capacity_, used < capacity_ ? capacity_ - used : 0};
+}
+
 io::TimeNs SimDisk::now_ns() {
   const std::lock_guard lock(mutex_);
   return ++clock_ns_;

@@ -59,6 +59,7 @@ class SimDisk final : public io::FileSystem {
   Result<io::FileInfo> info(const std::string& path) override;
   Result<std::vector<io::DirectoryEntry>> list(const std::string& path) override;
   Result<bool> is_network(const std::string&) override { return false; }
+  Result<io::Space> space(const std::string& path) override;
   io::TimeNs now_ns() override;
 
  private:

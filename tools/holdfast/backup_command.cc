@@ -171,6 +171,7 @@ int run_backup(const GlobalOptions& global, BackupArguments& arguments, std::sto
     const ProgressLine line(global, [&] { return progress_text(progress, start); });
     result = backup_agent::run_backup(**vault, *keys, arguments.options, progress, std::move(stop));
   }
+  warn_of_store((*vault)->store(), out);
   if (!result.ok()) {
     Error error = std::move(result).error();
     if (error.code == Errc::interrupted) {

@@ -1,4 +1,5 @@
 #include "base/units.h"
+#include "tools/holdfast/check_report.h"
 #include "tools/holdfast/output.h"
 #include "vault/client/keys.h"
 #include "vault/engine/check.h"
@@ -20,6 +21,8 @@ std::string progress_text(const vault::CheckProgress& p) {
          " packs, " + format_size(p.bytes) + "; " + format_count(p.points) + " of " +
          format_count(p.points_total) + " points";
 }
+
+}  // namespace
 
 void print_report(const vault::CheckReport& r, Output& out) {
   for (const vault::CheckFinding& f : r.damage) {
@@ -51,6 +54,8 @@ void print_report(const vault::CheckReport& r, Output& out) {
     }
   }
 }
+
+namespace {
 
 int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token stop) {
   Output out(global);
@@ -93,6 +98,7 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
                                 trusted.generation, unlocked ? &unlocked->secret : nullptr,
                                 check_options, progress, std::move(stop));
   }
+  warn_of_store((*vault)->store(), out);
   if (!report.ok()) return out.fail(report.error());
   print_report(*report, out);
   out.line(

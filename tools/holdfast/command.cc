@@ -78,11 +78,12 @@ vault::StateDirectory state_directory() {
   return {io::posix_file_system(), vault::default_state_directory()};
 }
 
-Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options) {
+Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options,
+                                                 const std::vector<std::string>& moved) {
   if (options.vault.empty()) {
     return Error{{}, "which vault? Give --vault DIR or set HOLDFAST_VAULT"};
   }
-  return vault::Vault::open(options.vault, state_directory());
+  return vault::Vault::open(options.vault, state_directory(), moved);
 }
 
 bool has_passphrase(const GlobalOptions& options) {

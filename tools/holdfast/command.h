@@ -42,6 +42,7 @@ void add_collect_command(Commands& commands, CLI::App& vault);
 void add_lifecycle_commands(Commands& commands, CLI::App& vault);
 void add_point_lifecycle_commands(Commands& commands, CLI::App& points);
 void add_retention_commands(Commands& commands);
+void add_repair_commands(Commands& commands, CLI::App& vault);
 void add_backup_command(Commands& commands);
 void add_point_commands(Commands& commands);
 void add_browse_commands(Commands& commands);
@@ -56,8 +57,9 @@ void add_output_options(CLI::App& command, GlobalOptions& options);
 // The state directory of this machine and user.
 vault::StateDirectory state_directory();
 
-// Opens the vault of --vault. Errors say what to do.
-Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options);
+// Opens the vault of --vault. Errors say what to do. `moved`: see vault::open_store.
+Result<std::unique_ptr<vault::Vault>> open_vault(const GlobalOptions& options,
+                                                 const std::vector<std::string>& moved = {});
 
 // A passphrase from --passphrase-file, HOLDFAST_PASSPHRASE(_FILE), or asked for on a terminal.
 // Errors: vault::Errc::no_passphrase.

@@ -8,6 +8,8 @@
 
 #include "base/bytes.h"
 #include "vault/errc.h"
+#include "vault/store/redundancy.h"
+#include "vault/store/store.h"
 
 namespace holdfast::cli {
 namespace {
@@ -99,6 +101,12 @@ int Output::fail(const Error& error, int code) {
   std::cout.flush();
   if (!json_) std::cerr << "holdfast: " << printable(text) << '\n';
   return code;
+}
+
+void warn_of_store(vault::Store& store, Output& out) {
+  vault::Redundancy* redundancy = store.redundancy();
+  if (redundancy == nullptr) return;
+  for (const std::string& text : redundancy->take_warnings()) out.warn(printable(text));
 }
 
 std::string json_text(std::string_view bytes) {

@@ -56,6 +56,9 @@ class Output {
   size_t warnings_ = 0;
 };
 
+// What went wrong with directories of a store that can do without them.
+void warn_of_store(vault::Store& store, Output& out);
+
 // Text that may hold any byte, as JSON can have it: invalid UTF-8 is replaced, and where that loses
 // something the caller adds the bytes in hexadecimal.
 std::string json_text(std::string_view bytes);

@@ -111,7 +111,7 @@ int restore(const GlobalOptions& global, RestoreArguments& a, std::stop_token st
   const auto chosen = session->choose(a.point);
   if (!chosen.ok()) return out.fail(chosen.error());
   a.options.subpath = chosen->spec.key;
-  a.options.vault = session->vault->store().location();
+  a.options.vault_others = session->vault->store().locations();
   if (chosen->point->manifest.incomplete) {
     const uint64_t n = chosen->point->body ? chosen->point->body->problem_count : 0;
     out.warn("this recovery point is incomplete: " + format_count(n) +

@@ -1,12 +1,17 @@
 #include "tools/holdfast/session.h"
 
 #include "vault/errc.h"
+#include "vault/store/redundancy.h"
 
 namespace holdfast::cli {
 
 Result<ReadSession> ReadSession::open(const GlobalOptions& options, Output& out) {
   ReadSession s;
   TRY(s.vault, open_vault(options));
+  // What is restored is whole in spite of it: no reason for another exit code.
+  if (vault::Redundancy* redundancy = s.vault->store().redundancy()) {
+    for (const std::string& text : redundancy->take_warnings()) out.line("note: " + text);
+  }
   TRY(const vault::UnlockedSlot unlocked, unlock(*s.vault, options));
   TRY(s.reader, s.vault->open_reader(unlocked.secret));
   TRY(s.points, s.reader->points());

@@ -1,11 +1,16 @@
+#include <cstdio>
 #include <map>
 #include <set>
+
+#include <sys/stat.h>
 
 #include "base/units.h"
 #include "tools/holdfast/output.h"
 #include "vault/client/keys.h"
+#include "vault/client/location.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
+#include "vault/store/redundancy.h"
 
 namespace holdfast::cli {
 namespace {
@@ -15,7 +20,49 @@ struct CreateArguments {
   std::string name;
   std::string region;
   bool recovery_code = false;
+  std::string redundancy;  // "K+M"
+  std::vector<std::string> disks;
+  std::string reserve;
 };
+
+// "4+2" and six directories.
+Result<vault::StripedPlaces> parse_places(const CreateArguments& arguments) {
+  vault::StripedPlaces places;
+  unsigned k = 0;
+  unsigned m = 0;
+  int end = 0;
+  const std::string& text = arguments.redundancy;
+  if (std::sscanf(text.c_str(), "%3u+%3u%n", &k, &m, &end) != 2 ||
+      static_cast<size_t>(end) != text.size() || k == 0 || m == 0) {
+    return Error{{},
+                 "--redundancy: '" + text +
+                     "' is not of the form K+M, such as 4+2: any M of K+M directories may be lost"};
+  }
+  places.data_shards = k;
+  places.parity_shards = m;
+  places.directories = arguments.disks;
+  if (places.directories.size() != k + m) {
+    return Error{{},
+                 "--redundancy " + text + " needs " + std::to_string(k + m) +
+                     " directories, each given with --disk and on a disk of its own; there are " +
+                     std::to_string(places.directories.size())};
+  }
+  return places;
+}
+
+// Directories on one file system are lost together.
+void note_shared_disks(const vault::StripedPlaces& places, const Output& out) {
+  std::map<dev_t, std::string> seen;
+  for (const std::string& directory : places.directories) {
+    struct stat st {};
+    if (::stat(directory.c_str(), &st) != 0) continue;
+    const auto [first, fresh] = seen.emplace(st.st_dev, directory);
+    if (!fresh) {
+      out.line("note: " + directory + " is on the same file system as " + first->second +
+               "; losing that disk loses both");
+    }
+  }
+}
 
 // The argument, or --vault.
 std::string location_of(const std::string& argument, const GlobalOptions& options) {
@@ -25,22 +72,51 @@ std::string location_of(const std::string& argument, const GlobalOptions& option
 int create(const GlobalOptions& global, const CreateArguments& arguments) {
   Output out(global);
   const std::string location = location_of(arguments.location, global);
-  if (location.empty()) return out.fail(Error{{}, "which directory? Give it as VAULT"});
+  const bool is_striped = !arguments.redundancy.empty() || !arguments.disks.empty();
+  std::optional<vault::StripedPlaces> places;
+  if (is_striped) {
+    if (arguments.redundancy.empty()) {
+      return out.fail(Error{{}, "several --disk need --redundancy K+M, such as 4+2"}, kUsage);
+    }
+    if (!arguments.location.empty()) {
+      return out.fail(Error{{}, "give the directories with --disk only, none as VAULT"}, kUsage);
+    }
+    auto parsed = parse_places(arguments);
+    if (!parsed.ok()) return out.fail(parsed.error(), kUsage);
+    places = std::move(*parsed);
+  }
+  if (location.empty() && !is_striped) {
+    return out.fail(Error{{}, "which directory? Give it as VAULT"});
+  }
   vault::CreateOptions options;
   options.name = arguments.name;
   options.region = arguments.region;
   options.machine = machine_name();
+  std::optional<uint64_t> reserve;
+  if (!arguments.reserve.empty()) {
+    auto size = parse_size(arguments.reserve);
+    if (!size.ok()) return out.fail(std::move(size).error().in("--reserve"), kUsage);
+    reserve = *size;
+  }
   auto passphrase = read_new_passphrase(global.passphrase_file, "HOLDFAST_PASSPHRASE",
                                         "New passphrase for the vault");
   if (!passphrase.ok()) return out.fail(passphrase.error());
   options.passphrase = std::move(*passphrase);
-  auto vault = vault::Vault::create(location, options, state_directory());
+  const auto make = [&]() -> Result<std::unique_ptr<vault::Vault>> {
+    if (!places) return vault::Vault::create(location, options, state_directory());
+    TRY(auto store, vault::create_store(*places));
+    return vault::Vault::create(std::move(store), options, state_directory());
+  };
+  auto vault = make();
   if (!vault.ok()) {
     Error error = std::move(vault).error();
     if (error.code == std::errc::directory_not_empty) {
       error.context += " holds something already; give an empty or new directory";
     }
     return out.fail(error);
+  }
+  if (const Status reserved = (*vault)->store().set_reserve(reserve); !reserved.ok()) {
+    out.warn("no space could be set aside for maintenance: " + reserved.error().message());
   }
   std::string code;
   if (arguments.recovery_code) {
@@ -51,6 +127,13 @@ int create(const GlobalOptions& global, const CreateArguments& arguments) {
   }
   crypto::wipe(options.passphrase);
   out.line("created vault " + (*vault)->id().hex() + " at " + (*vault)->store().location());
+  if (places) {
+    out.line("redundancy " + arguments.redundancy + ": any " +
+             std::to_string(places->parity_shards) + " of the " +
+             std::to_string(places->directories.size()) +
+             " directories may be lost; give any one of them as the vault");
+    note_shared_disks(*places, out);
+  }
   out.line("this machine is enrolled as agent " + options.machine +
            "; its backups need no passphrase (credential in " + state_directory().path() + ")");
   for (const std::string& p : vault::promises((*vault)->store().traits()))
@@ -156,6 +239,26 @@ void warn_of_slots(const std::vector<vault::SlotStatus>& slots, Output& out) {
   }
 }
 
+// The directories of a vault that has several.
+boost::json::array list_places(vault::Store& store, const Output& out) {
+  boost::json::array all;
+  vault::Redundancy* redundancy = store.redundancy();
+  if (redundancy == nullptr) return all;
+  for (const vault::PlaceStatus& p : redundancy->places()) {
+    const std::string state = !p.present  ? "missing (" + p.why + ")"
+                              : p.filling ? "new, waits for 'holdfast vault repair'"
+                              : p.moved   ? "found at a new place"
+                                          : "there";
+    out.result("disk " + std::to_string(p.number) + "    " + printable(p.path) + ": " + state);
+    all.push_back({{"number", p.number},
+                   {"path", json_text(p.path)},
+                   {"present", p.present},
+                   {"filling", p.filling},
+                   {"moved", p.moved}});
+  }
+  return all;
+}
+
 // Their names are sealed.
 Status list_agents(vault::Vault& vault, const GlobalOptions& options, Output& out) {
   TRY(const vault::UnlockedSlot unlocked, unlock(vault, options));
@@ -221,6 +324,8 @@ int status(const GlobalOptions& global, const std::string& location) {
   for (const std::string& p : vault::promises((*vault)->store().traits())) {
     out.result("promise   " + p);
   }
+  boost::json::array places = list_places((*vault)->store(), out);
+  warn_of_store((*vault)->store(), out);
   for (const vault::PointDefect& defect : list->defects) {
     out.warn(defect.name + ": " + defect.reason);
   }
@@ -237,6 +342,7 @@ int status(const GlobalOptions& global, const std::string& location) {
                      {"index_bytes", stored->index_bytes},
                      {"other_bytes", stored->other_bytes},
                      {"key_slots", slots->size()},
+                     {"directories", std::move(places)},
                      {"enrolled", enrolled}});
 }
 
@@ -251,6 +357,17 @@ void add_vault_commands(Commands& commands) {
   cmd->add_option("VAULT", c->location, "Directory; made if need be, must be empty");
   cmd->add_option("--name", c->name, "Name of the vault; visible without a key");
   cmd->add_option("--region", c->region, "Region it stands in; visible without a key");
+  cmd->add_option("--redundancy", c->redundancy,
+                  "K+M, such as 4+2: lie in K+M directories, on a disk each, of which any M may be "
+                  "lost; takes (K+M)/K of the space")
+      ->type_name("K+M");
+  cmd->add_option("--disk", c->disks, "One of the directories; repeat it, instead of VAULT")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
+  cmd->add_option("--reserve", c->reserve,
+                  "Space to set aside so that maintenance can work when the disk is full, 0 for "
+                  "none (default: 1 % of the disk, at most 64M)")
+      ->type_name("SIZE");
   cmd->add_flag("--recovery-code", c->recovery_code,
                 "Also make a recovery code to print, which opens the vault like the passphrase");
   add_vault_option(*cmd, commands.options);
@@ -297,6 +414,7 @@ void add_vault_commands(Commands& commands) {
 
   add_check_command(commands, *vault);
   add_collect_command(commands, *vault);
+  add_repair_commands(commands, *vault);
   add_key_commands(commands, *vault);
   add_lifecycle_commands(commands, *vault);
 }

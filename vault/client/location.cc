@@ -3,11 +3,11 @@
 #include <filesystem>
 
 #include "vault/store/local_store.h"
+#include "vault/store/striped_store.h"
 
 namespace holdfast::vault {
-namespace {
 
-Result<std::string> directory_of(const std::string& location) {
+Result<std::string> location_path(const std::string& location) {
   if (location.empty()) return errno_error(EINVAL, "the vault's location is empty");
   if (location.find("://") != std::string::npos) {
     return Error{holdfast::Errc::unsupported,
@@ -21,17 +21,37 @@ Result<std::string> directory_of(const std::string& location) {
   return path;
 }
 
-}  // namespace
-
-Result<std::unique_ptr<Store>> open_store(const std::string& location) {
-  TRY(const std::string path, directory_of(location));
+Result<std::unique_ptr<Store>> open_store(const std::string& location,
+                                          const std::vector<std::string>& moved) {
+  TRY(const std::string path, location_path(location));
+  TRY(const bool is_striped, DiskSet::is_member(io::posix_file_system(), path));
+  if (is_striped) {
+    StripedOptions options;
+    for (const std::string& place : moved) {
+      TRY(std::string directory, location_path(place));
+      options.hints.push_back(std::move(directory));
+    }
+    TRY(auto striped, StripedStore::open(io::posix_file_system(), path, std::move(options)));
+    return std::unique_ptr<Store>(std::move(striped));
+  }
   TRY(auto store, LocalStore::open(io::posix_file_system(), path));
   return std::unique_ptr<Store>(std::move(store));
 }
 
 Result<std::unique_ptr<Store>> create_store(const std::string& location) {
-  TRY(const std::string path, directory_of(location));
+  TRY(const std::string path, location_path(location));
   TRY(auto store, LocalStore::create(io::posix_file_system(), path));
+  return std::unique_ptr<Store>(std::move(store));
+}
+
+Result<std::unique_ptr<Store>> create_store(const StripedPlaces& places) {
+  std::vector<std::string> paths;
+  for (const std::string& location : places.directories) {
+    TRY(std::string path, location_path(location));
+    paths.push_back(std::move(path));
+  }
+  TRY(auto store, StripedStore::create(io::posix_file_system(), places.data_shards,
+                                       places.parity_shards, paths));
   return std::unique_ptr<Store>(std::move(store));
 }
 

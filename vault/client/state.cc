@@ -1,5 +1,6 @@
 #include "vault/client/state.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <unistd.h>
 
@@ -183,8 +184,40 @@ Status StateDirectory::change_memory(const VaultId& vault,
   return save(vault, "memory", encode_memory(memory));
 }
 
-Status StateDirectory::save_location(const VaultId& vault, const std::string& location) const {
-  return save(vault, "location", as_bytes(location));
+Status StateDirectory::save_locations(const VaultId& vault,
+                                      const std::vector<std::string>& locations) const {
+  std::string text;
+  for (const std::string& location : locations) text += (text.empty() ? "" : "\n") + location;
+  return save(vault, "location", as_bytes(text));
+}
+
+std::vector<std::string> StateDirectory::load_locations(const VaultId& vault) const {
+  std::vector<std::string> out;
+  const auto bytes = load(vault, "location");
+  if (!bytes.ok() || !*bytes) return out;
+  std::string_view rest = as_text(**bytes);
+  while (!rest.empty()) {
+    const size_t end = std::min(rest.find('\n'), rest.size());
+    if (end > 0) out.emplace_back(rest.substr(0, end));
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  return out;
+}
+
+std::vector<std::string> StateDirectory::other_locations(const std::string& location) const {
+  const auto vaults = fs_.list(io::join_path(path_, "vaults"));
+  if (!vaults.ok()) return {};
+  for (const io::DirectoryEntry& e : *vaults) {
+    const auto id = VaultId::parse(e.name);
+    if (!id.ok()) continue;
+    std::vector<std::string> locations = load_locations(*id);
+    if (std::erase(locations, location) > 0 && !locations.empty()) return locations;
+  }
+  return {};
+}
+
+std::string StateDirectory::scrub_path(const VaultId& vault) const {
+  return io::join_path(vault_path(vault), "scrub");
 }
 
 }  // namespace holdfast::vault

@@ -7,7 +7,8 @@
 //   vaults/<vault>/maintainer   MaintainerKeys, on machines that run maintenance
 //   vaults/<vault>/approver     the same, on machines of those who approve
 //   vaults/<vault>/clock        ClockMark: how the vault's time goes on here
-//   vaults/<vault>/location     where the vault was last reached, text
+//   vaults/<vault>/location     where the vault was last reached, text; a line for each directory
+//   vaults/<vault>/scrub        when each object was last found whole (vault/engine/scrub_memory.h)
 #pragma once
 
 #include <functional>
@@ -61,7 +62,14 @@ class StateDirectory {
   // Loads it, lets `change` change it, and saves it, while no other process does the same.
   Status change_memory(const VaultId& vault, const std::function<void(VaultMemory&)>& change) const;
 
-  Status save_location(const VaultId& vault, const std::string& location) const;
+  // Every place from which the vault can be opened, the one that was used first.
+  Status save_locations(const VaultId& vault, const std::vector<std::string>& locations) const;
+  // Empty if nothing is known.
+  std::vector<std::string> load_locations(const VaultId& vault) const;
+  // The other directories of the vault that was last known to lie at `location` too.
+  std::vector<std::string> other_locations(const std::string& location) const;
+
+  std::string scrub_path(const VaultId& vault) const;
 
  private:
   std::string vault_path(const VaultId& vault) const;

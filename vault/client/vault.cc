@@ -71,21 +71,43 @@ Result<std::unique_ptr<Vault>> Vault::create(std::unique_ptr<Store> store,
   CHECK(granted == 1);
   TRYV(state.save_maintainer(maintainer));
   TRYV(state.save_clock({d.vault, d.created_ns, boot_time()}));
-  TRYV(state.save_location(d.vault, store->location()));
+  TRYV(state.save_locations(d.vault, store->locations()));
   // Last: from here on it is a vault.
   TRYV(store->put_if_absent(std::string(kDescriptionName), d.encode(secret.vault_seed)));
   return std::unique_ptr<Vault>(new Vault(std::move(store), std::move(d), std::move(state)));
 }
 
-Result<std::unique_ptr<Vault>> Vault::open(const std::string& location, StateDirectory state) {
-  auto store = open_store(location);
-  if (!store.ok()) {
-    if (store.error().code == std::errc::no_such_file_or_directory) {
-      return Error{Errc::not_a_vault, location};
+Result<std::unique_ptr<Vault>> Vault::open(const std::string& location, StateDirectory state,
+                                           const std::vector<std::string>& moved) {
+  const auto open_at = [&](const std::string& place) -> Result<std::unique_ptr<Vault>> {
+    auto store = open_store(place, moved);
+    if (!store.ok()) {
+      if (store.error().code == std::errc::no_such_file_or_directory) {
+        return Error{Errc::not_a_vault, place};
+      }
+      return std::move(store).error();
     }
-    return std::move(store).error();
+    return open(std::move(*store), state);
+  };
+  auto vault = open_at(location);
+  if (!vault.ok()) {
+    // Perhaps one of several directories, which is lost, not mounted or cannot be read.
+    TRY(const std::string path, location_path(location));
+    for (const std::string& other : state.other_locations(path)) {
+      auto found = open_at(other);
+      if (!found.ok()) continue;
+      vault = std::move(found);
+      break;
+    }
   }
-  return open(std::move(*store), std::move(state));
+  if (!vault.ok()) return vault;
+  const auto locations = (*vault)->store().locations();
+  // For the day on which this directory is the one that is lost.
+  if (locations.size() > 1 && !state.load_locations((*vault)->id()).empty() &&
+      state.load_locations((*vault)->id()) != locations) {
+    TRYV(state.save_locations((*vault)->id(), locations));
+  }
+  return vault;
 }
 
 Result<std::unique_ptr<Vault>> Vault::open(std::unique_ptr<Store> store, StateDirectory state) {
@@ -227,7 +249,7 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
   roster.agents.push_back(enrol_agent(secret, id(), domain, options.machine, now_ns(), credential));
   TRYV(put_roster(*store_, roster, secret));
   TRYV(state_.save_credential(credential));
-  TRYV(state_.save_location(id(), store_->location()));
+  TRYV(state_.save_locations(id(), store_->locations()));
   return credential;
 }
 

@@ -50,8 +50,10 @@ class Vault {
                                                const CreateOptions& options, StateDirectory state);
   static Result<std::unique_ptr<Vault>> create(std::unique_ptr<Store> store,
                                                const CreateOptions& options, StateDirectory state);
-  // Errors: Errc::not_a_vault; the store's.
-  static Result<std::unique_ptr<Vault>> open(const std::string& location, StateDirectory state);
+  // If the location is one of several directories of a vault that this machine knows and is lost,
+  // the others are tried. `moved`: see open_store. Errors: Errc::not_a_vault; the store's.
+  static Result<std::unique_ptr<Vault>> open(const std::string& location, StateDirectory state,
+                                             const std::vector<std::string>& moved = {});
   static Result<std::unique_ptr<Vault>> open(std::unique_ptr<Store> store, StateDirectory state);
 
   Store& store() { return *store_; }

@@ -3,11 +3,17 @@
 #include <algorithm>
 
 #include "base/crypto/random.h"
+#include "base/units.h"
 
 namespace holdfast::vault {
 namespace {
 
 constexpr std::string_view kTemporaryDirectory = "tmp";
+constexpr std::string_view kReserveDirectory = "reserve";
+constexpr std::string_view kReserveSizeName = "reserve/size";
+constexpr uint64_t kReserveBlockBytes = 16 * kMiB;
+constexpr uint64_t kReserveDefaultMax = 64 * kMiB;
+constexpr uint64_t kReserveMin = 64 * kKiB;  // less is none
 // No put takes so long; what is older has no writer any more, whatever the clocks of other hosts
 // say.
 constexpr io::TimeNs kAbandonedAfterNs = int64_t{24} * 3600 * 1'000'000'000;
@@ -79,6 +85,11 @@ Status LocalStore::write_object(const std::string& name, std::span<const ByteVie
     if (written.error().code != std::errc::io_error) break;
   }
   if (!written.ok()) return std::move(written).error().in("object " + name);
+  {
+    // What is open may be what is about to be replaced.
+    const std::lock_guard lock(mutex_);
+    open_files_.erase(name);
+  }
   const Status renamed =
       existing == Existing::refuse ? fs_.rename_new(temporary, path) : fs_.rename(temporary, path);
   if (!renamed.ok()) {
@@ -192,7 +203,7 @@ Status LocalStore::list_below(const std::string& directory, std::vector<ObjectIn
   for (const io::DirectoryEntry& e : *entries) {
     const std::string name = directory + e.name;
     if (e.is_directory) {
-      if (name != kTemporaryDirectory && name != "lost+found") {
+      if (name != kTemporaryDirectory && name != kReserveDirectory && name != "lost+found") {
         TRYV(list_below(name + "/", out));
       }
       continue;
@@ -219,6 +230,83 @@ Status LocalStore::remove(const std::string& name) {
     return removed;
   }
   return fs_.sync_directory(io::parent_path(path));
+}
+
+Status LocalStore::set_reserve(std::optional<uint64_t> bytes) {
+  if (!bytes) {
+    TRY(const io::Space space, fs_.space(root_));
+    bytes = std::min(kReserveDefaultMax, space.total_bytes / 100);
+  }
+  if (*bytes < kReserveMin) bytes = 0;
+  const auto before = fs_.info(path_of(std::string(kReserveSizeName)));
+  if (*bytes == 0 && !before.ok()) return {};
+  TRYV(ensure_directory(path_of(std::string(kReserveDirectory))));
+  TRYV(io::write_file(fs_, path_of(std::string(kReserveSizeName)),
+                      as_bytes(std::to_string(*bytes) + "\n")));
+  TRY(auto blocks, reserve_blocks());
+  uint64_t have = 0;
+  for (const auto& [path, size] : blocks) have += size;
+  for (; have > *bytes && !blocks.empty(); blocks.pop_back()) {
+    TRYV(fs_.remove(blocks.back().first));
+    have -= blocks.back().second;
+  }
+  return restore_reserve();
+}
+
+Result<std::vector<std::pair<std::string, uint64_t>>> LocalStore::reserve_blocks() {
+  std::vector<std::pair<std::string, uint64_t>> out;
+  const std::string directory = path_of(std::string(kReserveDirectory));
+  const auto entries = fs_.list(directory);
+  if (!entries.ok()) {
+    if (entries.error().code == std::errc::no_such_file_or_directory) return out;
+    return entries.error();
+  }
+  for (const io::DirectoryEntry& e : *entries) {
+    const std::string path = io::join_path(directory, e.name);
+    if (e.is_directory || path == path_of(std::string(kReserveSizeName))) continue;
+    TRY(const io::FileInfo info, fs_.info(path));
+    out.emplace_back(path, info.size_bytes);
+  }
+  return out;
+}
+
+Result<uint64_t> LocalStore::release_reserve() {
+  TRY(const auto blocks, reserve_blocks());
+  uint64_t freed = 0;
+  for (const auto& [path, size] : blocks) {
+    TRYV(fs_.remove(path));
+    freed += size;
+  }
+  // Freed for good only when the removal is: some file systems keep the blocks until then.
+  if (!blocks.empty()) TRYV(fs_.sync_directory(path_of(std::string(kReserveDirectory))));
+  return freed;
+}
+
+Status LocalStore::restore_reserve() {
+  const auto text = io::read_file(fs_, path_of(std::string(kReserveSizeName)), 64);
+  if (!text.ok()) {
+    if (text.error().code == std::errc::no_such_file_or_directory) return {};
+    return text.error();
+  }
+  TRY(const uint64_t wanted, parse_size(as_text(*text).substr(0, as_text(*text).find('\n'))));
+  TRY(const auto blocks, reserve_blocks());
+  uint64_t have = 0;
+  for (const auto& [path, size] : blocks) have += size;
+  // Bytes that no file system can compress or share.
+  Bytes block;
+  while (have < wanted) {
+    block.resize(std::min(kReserveBlockBytes, wanted - have));
+    crypto::random_fill(block);
+    const std::string path =
+        path_of(std::string(kReserveDirectory) + "/" + to_hex(crypto::random_array<8>()));
+    const ByteView part = block;
+    if (Status written = write_temporary(path, {&part, 1}); !written.ok()) {
+      (void)fs_.remove(path);
+      return std::move(written).error().in("reserved space");
+    }
+    have += block.size();
+  }
+  return fs_.sync_directory(path_of(std::string(kReserveDirectory)));
 }
 
 Result<io::TimeNs> LocalStore::now_ns() {

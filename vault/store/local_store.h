@@ -6,6 +6,9 @@
 // object written again from memory under another temporary name, because Linux reports a lost write
 // once and would then claim success. The first put of a process removes temporaries that are older
 // than a day.
+//
+// Reserved space is files of random bytes below reserve/, and how much it is meant to be in
+// reserve/size.
 #pragma once
 
 #include <map>
@@ -36,6 +39,9 @@ class LocalStore final : public Store {
   Result<io::TimeNs> now_ns() override;
   const StoreTraits& traits() const override { return traits_; }
   std::string location() const override { return root_; }
+  Status set_reserve(std::optional<uint64_t> bytes) override;
+  Result<uint64_t> release_reserve() override;
+  Status restore_reserve() override;
 
  private:
   LocalStore(io::FileSystem& fs, std::string root);
@@ -45,6 +51,8 @@ class LocalStore final : public Store {
   Status write_temporary(const std::string& path, std::span<const ByteView> parts);
   void remove_abandoned();
   Status ensure_directory(const std::string& directory);
+  // The blocks of the reserve that are there, and their bytes.
+  Result<std::vector<std::pair<std::string, uint64_t>>> reserve_blocks();
   Status list_below(const std::string& directory, std::vector<ObjectInfo>& out);
   Result<std::shared_ptr<io::ReadableFile>> opened(const std::string& name);
   std::string path_of(const std::string& name) const { return io::join_path(root_, name); }

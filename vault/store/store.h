@@ -19,12 +19,15 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/io/file_system.h"
 
 namespace holdfast::vault {
+
+class Redundancy;
 
 struct ObjectInfo {
   std::string name;
@@ -81,6 +84,20 @@ class Store {
   virtual const StoreTraits& traits() const = 0;
   // For messages.
   virtual std::string location() const = 0;
+  // Every place from which this store can be opened: one, unless it lies in several directories.
+  virtual std::vector<std::string> locations() const { return {location()}; }
+
+  // What the store can do about lost parts of its own (vault/store/redundancy.h); null: nothing.
+  virtual Redundancy* redundancy() { return nullptr; }
+
+  // Space that is set aside, so that maintenance can work when the store is full; stores without
+  // the notion do nothing. It is no object. set_reserve decides how much and makes it, 0 for none,
+  // nothing for the default: 1 % of the file system, 64 MiB at most. release_reserve gives the
+  // space free and returns how much that was; restore_reserve makes it again as large as was
+  // decided, if need be. Errors: no_space_on_device, after which what could be reserved is.
+  virtual Status set_reserve(std::optional<uint64_t>) { return {}; }
+  virtual Result<uint64_t> release_reserve() { return uint64_t{0}; }
+  virtual Status restore_reserve() { return {}; }
 };
 
 }  // namespace holdfast::vault

@@ -9,6 +9,7 @@
 #include "tests/support/temp_directory.h"
 #include "vault/store/local_store.h"
 #include "vault/store/memory_store.h"
+#include "vault/store/striped_store.h"
 
 namespace holdfast::vault {
 namespace {
@@ -28,6 +29,25 @@ struct LocalOnSimulatedDisk {
   std::unique_ptr<LocalStore> store = LocalStore::create(disk, "/vault").value();
   Store& get() { return *store; }
 };
+struct StripedOnDisk {
+  testing::TempDirectory directory;
+  std::unique_ptr<StripedStore> store =
+      StripedStore::create(io::posix_file_system(), 2, 1,
+                           {directory / "a", directory / "b", directory / "c"})
+          .value();
+  Store& get() { return *store; }
+};
+// Large enough to be stripes, and one directory short.
+struct StripedDegraded {
+  testing::SimDisk disk;
+  std::unique_ptr<StripedStore> store;
+  StripedDegraded() {
+    CHECK(StripedStore::create(disk, 3, 2, {"/0", "/1", "/2", "/3", "/4"}).ok());
+    CHECK(disk.remove("/1/stripe").ok());
+    store = StripedStore::open(disk, "/0", {.parallel = false, .hints = {}}).value();
+  }
+  Store& get() { return *store; }
+};
 struct Faulty {
   MemoryStore behind;
   testing::FaultyStore store{behind};
@@ -40,7 +60,8 @@ class StoreContract : public ::testing::Test {
   Where where_;
   Store& store_ = where_.get();
 };
-using Stores = ::testing::Types<InMemory, LocalOnDisk, LocalOnSimulatedDisk, Faulty>;
+using Stores = ::testing::Types<InMemory, LocalOnDisk, LocalOnSimulatedDisk, StripedOnDisk,
+                                StripedDegraded, Faulty>;
 TYPED_TEST_SUITE(StoreContract, Stores);
 
 TYPED_TEST(StoreContract, GivesBackWhatWasPut) {
@@ -146,12 +167,14 @@ TYPED_TEST(StoreContract, ReadersNeverSeeAPart) {
   std::atomic<bool> stop{false};
   std::thread reader([&] {
     while (!stop) {
-      const auto listed = s.list("w/");
+      const auto listed = s.list("");
       if (!listed.ok()) continue;
       for (const ObjectInfo& o : *listed) EXPECT_EQ(o.size_bytes, content.size());
     }
   });
-  for (int i = 0; i < 20; ++i) EXPECT_OK(s.put("w/" + std::to_string(i), content));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_OK(s.put((i % 2 == 0 ? "w/" : "packs/w/") + std::to_string(i), content));
+  }
   stop = true;
   reader.join();
 }
