@@ -38,6 +38,8 @@ struct Commands {
 void add_vault_commands(Commands& commands);
 void add_key_commands(Commands& commands, CLI::App& vault);
 void add_check_command(Commands& commands, CLI::App& vault);
+void add_copy_command(Commands& commands, CLI::App& vault);
+void add_geo_commands(Commands& commands, CLI::App& vault);
 void add_backup_command(Commands& commands);
 void add_point_commands(Commands& commands);
 void add_browse_commands(Commands& commands);

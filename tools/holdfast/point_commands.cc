@@ -4,6 +4,7 @@
 
 #include "base/units.h"
 #include "tools/holdfast/session.h"
+#include "vault/client/copy.h"
 
 namespace holdfast::cli {
 namespace {
@@ -20,6 +21,13 @@ std::string joined(const std::vector<std::string>& words, const char* separator)
   return out;
 }
 
+// What users chose, not what marks copies.
+std::vector<std::string> user_tags(const vault::Manifest& m) {
+  std::vector<std::string> tags = m.labels;
+  std::erase_if(tags, vault::is_copy_label);
+  return tags;
+}
+
 bool has_tags(const vault::Manifest& m, const std::vector<std::string>& wanted) {
   return std::all_of(wanted.begin(), wanted.end(), [&](const std::string& tag) {
     return std::find(m.labels.begin(), m.labels.end(), tag) != m.labels.end();
@@ -33,8 +41,10 @@ boost::json::object describe(const vault::RecoveryPoint& p, const std::string& i
       {"item_id", m.item().hex()}, {"sequence", m.sequence}, {"time", m.time_ns},
       {"received", p.stored_ns},   {"entries", m.entries},   {"complete", !m.incomplete}};
   boost::json::array tags;
-  for (const std::string& t : m.labels) tags.emplace_back(json_text(t));
+  const auto user = user_tags(m);
+  for (const std::string& t : user) tags.emplace_back(json_text(t));
   o["tags"] = std::move(tags);
+  o["copy"] = user.size() < m.labels.size();
   if (p.body) {
     boost::json::array paths;
     for (const std::string& path : p.body->paths) paths.emplace_back(json_text(path));
@@ -95,8 +105,9 @@ int points(const GlobalOptions& global, const PointArguments& a) {
       line += ", " + format_size(p.body->bytes) + " (+" + format_size(p.body->stored_bytes) +
               ")  " + printable(joined(p.body->paths, " "));
     }
-    if (!p.manifest.labels.empty())
-      line += "  [" + printable(joined(p.manifest.labels, ", ")) + "]";
+    const auto tags = user_tags(p.manifest);
+    if (!tags.empty()) line += "  [" + printable(joined(tags, ", ")) + "]";
+    if (tags.size() < p.manifest.labels.size()) line += "  copy";
     if (p.manifest.incomplete) line += "  INCOMPLETE";
     out.result(line);
   }

@@ -260,6 +260,7 @@ void add_vault_commands(Commands& commands) {
       [&commands, s] { commands.run = [&commands, s] { return status(commands.options, *s); }; });
 
   add_check_command(commands, *vault);
+  add_copy_command(commands, *vault);
   add_key_commands(commands, *vault);
 }
 
