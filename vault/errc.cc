@@ -34,6 +34,10 @@ class VaultCategory final : public std::error_category {
         return "no such recovery point";
       case Errc::ambiguous:
         return "matches more than one recovery point";
+      case Errc::rolled_back:
+        return "an older or another state than was seen before";
+      case Errc::promoted:
+        return "it was promoted and takes nothing from its old primary any more";
     }
     return "unknown error";
   }

@@ -20,6 +20,8 @@ enum class Errc {
   no_such_slot,      // of this id
   no_such_point,     // no recovery point matches
   ambiguous,         // more than one recovery point matches
+  rolled_back,       // a vault shows an older or another state than was seen before
+  promoted,          // a replica that was made writable, and parted from its primary
 };
 
 const std::error_category& vault_category();

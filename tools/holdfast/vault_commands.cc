@@ -261,6 +261,7 @@ void add_vault_commands(Commands& commands) {
 
   add_check_command(commands, *vault);
   add_copy_command(commands, *vault);
+  add_geo_commands(commands, *vault);
   add_key_commands(commands, *vault);
 }
 
