@@ -68,6 +68,14 @@ void add_passphrase_option(CLI::App& command, GlobalOptions& options) {
       ->envname("HOLDFAST_PASSPHRASE_FILE");
 }
 
+void add_expect_head_option(CLI::App& command, GlobalOptions& options) {
+  command
+      .add_option("--expect-head", options.expect_head,
+                  "Refuse a vault that is older than, or other than, the one that showed this head "
+                  "code ('holdfast points', 'backup' and 'vault status' show it)")
+      ->type_name("CODE");
+}
+
 void add_output_options(CLI::App& command, GlobalOptions& options) {
   command.add_flag("--json", options.json,
                    "Print one JSON object a line, the last of type \"summary\"");

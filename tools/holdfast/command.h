@@ -20,6 +20,7 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2, kDoneWithWarnings = 3 };
 struct GlobalOptions {
   std::string vault;            // --vault, HOLDFAST_VAULT
   std::string passphrase_file;  // --passphrase-file, HOLDFAST_PASSPHRASE_FILE
+  std::string expect_head;      // --expect-head
   bool json = false;
   bool quiet = false;
 };
@@ -49,6 +50,7 @@ void add_mount_command(Commands& commands);
 // --vault, --json and so on, for a sub-command.
 void add_vault_option(CLI::App& command, GlobalOptions& options);
 void add_passphrase_option(CLI::App& command, GlobalOptions& options);
+void add_expect_head_option(CLI::App& command, GlobalOptions& options);
 void add_output_options(CLI::App& command, GlobalOptions& options);
 
 // The state directory of this machine and user.

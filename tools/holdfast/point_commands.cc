@@ -5,6 +5,7 @@
 #include "base/units.h"
 #include "tools/holdfast/session.h"
 #include "vault/client/copy.h"
+#include "vault/engine/head_code.h"
 
 namespace holdfast::cli {
 namespace {
@@ -76,17 +77,24 @@ int points(const GlobalOptions& global, const PointArguments& a) {
   Output out(global);
   vault::PointList list;
   std::map<vault::ItemId, std::string> names;
+  vault::VaultId id;
   const bool opened = has_passphrase(global);
   if (opened) {
     auto session = ReadSession::open(global, out);
     if (!session.ok()) return out.fail(session.error());
     list = std::move(session->points);
+    id = session->vault->id();
   } else {
     auto vault = open_vault(global);
     if (!vault.ok()) return out.fail(vault.error());
     auto listed = (*vault)->list_points_without_secret();
     if (!listed.ok()) return out.fail(listed.error());
     list = std::move(*listed);
+    id = (*vault)->id();
+    if (!global.expect_head.empty()) {
+      const Status expected = vault::expect_head(id, list, global.expect_head);
+      if (!expected.ok()) return out.fail(expected.error());
+    }
     for (const vault::PointDefect& d : list.defects) out.warn(d.name + ": " + d.reason);
     names = known_items(**vault, a.item);
   }
@@ -115,7 +123,10 @@ int points(const GlobalOptions& global, const PointArguments& a) {
   if (!opened && shown > 0) {
     out.line("(--passphrase-file or HOLDFAST_PASSPHRASE also shows items' names, paths and sizes)");
   }
-  return out.finish({{"points", shown}});
+  const std::string head = vault::head_code(id, list);
+  out.line("head " + head +
+           "  (of the whole vault; keep it: --expect-head then refuses an older one)");
+  return out.finish({{"points", shown}, {"head", head}});
 }
 
 struct Totals {
@@ -252,6 +263,7 @@ void add_point_commands(Commands& commands) {
       ->allow_extra_args(false);
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
+  add_expect_head_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->callback(
       [&commands, a] { commands.run = [&commands, a] { return points(commands.options, *a); }; });

@@ -4,6 +4,8 @@
 #include "base/units.h"
 #include "tools/holdfast/output.h"
 #include "vault/client/keys.h"
+#include "vault/engine/head_code.h"
+#include "vault/engine/replica.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 
@@ -182,6 +184,14 @@ int status(const GlobalOptions& global, const std::string& location) {
   out.result("points    " + format_count(list->points.size()) + " of " +
              format_count(items.size()) + " items" +
              (newest != 0 ? ", the newest of " + format_time(newest) : ""));
+  const std::string head = vault::head_code((*vault)->id(), *list);
+  out.result("head      " + head);
+  const auto role = vault::load_role((*vault)->store(), (*vault)->id());
+  if (!role.ok()) return out.fail(role.error());
+  if (role->is_read_only()) {
+    out.result("replica   of the vault at " + printable(role->replica->primary) +
+               "; takes no backups ('holdfast vault geo status' shows more)");
+  }
   out.result("stored    " + format_size(stored->pack_bytes) + " in " + format_count(stored->packs) +
              " packs, index " + format_size(stored->index_bytes) + ", other objects " +
              format_size(stored->other_bytes));
@@ -203,6 +213,8 @@ int status(const GlobalOptions& global, const std::string& location) {
                      {"region", json_text(d.region)},
                      {"location", json_text((*vault)->store().location())},
                      {"points", list->points.size()},
+                     {"head", head},
+                     {"replica", role->is_read_only()},
                      {"items", items.size()},
                      {"packs", stored->packs},
                      {"pack_bytes", stored->pack_bytes},
