@@ -21,7 +21,9 @@ struct TestVault {
   // Puts description and roster into `store`.
   explicit TestVault(vault::Store& store);
 
-  vault::AgentKeys add_agent(vault::Store& store, const std::string& name);
+  // In a dedup domain of its own, or in that of another agent.
+  vault::AgentKeys add_agent(vault::Store& store, const std::string& name,
+                             const vault::DomainKeys* domain = nullptr);
 };
 
 // Random bytes from a seed.
@@ -37,6 +39,11 @@ struct TestFile {
 Result<std::unique_ptr<vault::Session>> begin_session(vault::Store& store, const TestVault& vault,
                                                       vault::SessionRequest request,
                                                       vault::SessionOptions options = {});
+// The same as another agent of the vault, with the roster that is in force.
+Result<std::unique_ptr<vault::Session>> begin_session_as(vault::Store& store,
+                                                         const TestVault& vault,
+                                                         const vault::AgentKeys& keys,
+                                                         vault::SessionRequest request);
 struct WrittenPoint {
   vault::CommittedPoint point;
   vault::ChunkId root;
