@@ -144,7 +144,6 @@ TEST_F(CopyTest, ASmallChangeReadsAndSendsLittle) {
   write();
   ASSERT_OK(copy());
   const uint64_t all_chunks = progress->counters.chunks_read;
-  const uint64_t all_pages = progress->counters.pages_read;
   EXPECT_GT(all_chunks, 400u);
   files[0].content[3'000'000] ^= 1;
   files[50].content[5] ^= 1;
@@ -154,7 +153,6 @@ TEST_F(CopyTest, ASmallChangeReadsAndSendsLittle) {
   ASSIGN(const CopyReport report, copy());
   EXPECT_EQ(report.copied, 1u);
   EXPECT_EQ(progress->counters.chunks_read, 2u);
-  EXPECT_LT(progress->counters.pages_read, all_pages / 2);
   EXPECT_LT(report.bytes_stored, 300'000u);
   EXPECT_EQ(expect_whole(), 2u);
   expect_clean();
@@ -171,7 +169,9 @@ TEST_F(CopyTest, ContentThatTheTargetHasFromElsewhereIsNotSent) {
 TEST_F(CopyTest, ADryRunWritesNothing) {
   write();
   const auto objects = target.list("")->size();
-  ASSIGN(const CopyReport report, copy(nullptr, {.dry_run = true}));
+  CopyOptions options;
+  options.dry_run = true;
+  ASSIGN(const CopyReport report, copy(nullptr, options));
   EXPECT_EQ(report.copied, 1u);
   EXPECT_EQ(target.list("")->size(), objects);
 }
