@@ -52,6 +52,9 @@ void add_vault_option(CLI::App& command, GlobalOptions& options);
 void add_passphrase_option(CLI::App& command, GlobalOptions& options);
 void add_expect_head_option(CLI::App& command, GlobalOptions& options);
 void add_output_options(CLI::App& command, GlobalOptions& options);
+// What was not given, from the environment. After parsing, and not by CLI11's envname: that sets an
+// option of every sub-command, one after the other, and the last one wins over what was given.
+void complete_from_environment(GlobalOptions& options);
 
 // The state directory of this machine and user.
 vault::StateDirectory state_directory();

@@ -323,8 +323,7 @@ CLI::App* add_geo_command(Commands& commands, CLI::App& geo, const std::string& 
   CLI::App* cmd = geo.add_subcommand(name, what);
   cmd->add_option("REPLICA", a->replica, "The replica's directory")->required();
   cmd->add_option("--vault,-v", commands.options.vault,
-                  "The primary's directory (or HOLDFAST_VAULT)")
-      ->envname("HOLDFAST_VAULT");
+                  "The primary's directory (or HOLDFAST_VAULT)");
   add_output_options(*cmd, commands.options);
   return cmd;
 }
