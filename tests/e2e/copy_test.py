@@ -135,7 +135,7 @@ class Copy(EndToEndTest):
         self.client.backup(self.source)
         kills = 0
         for calls in ("rename,renameat2", "fdatasync,fsync", "write,pwrite64,writev"):
-            for n in (1, 2, 3, 5, 8, 13, 21, 34, 55):
+            for n in (1, 3, 8, 21, 55):
                 ran = self.copier.run(
                     "vault", "copy", self.vault, self.second, "--json", passphrase=PASSPHRASE,
                     expect=None, wrap=["strace", "-f", "-qq", "-o", "/dev/null", "-e",
@@ -148,7 +148,7 @@ class Copy(EndToEndTest):
                     # Once more from the beginning, into a new vault.
                     self.second = self.path(f"second-{kills}-{n}-{len(calls)}")
                     self.copier.run("vault", "create", self.second, "--json", passphrase=SECOND)
-        self.assertGreater(kills, 8)
+        self.assertGreater(kills, 4)
         self.copy()
         print(f"{kills} kills")
         self.assert_same_points()
