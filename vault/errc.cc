@@ -38,6 +38,10 @@ class VaultCategory final : public std::error_category {
         return "the vault's rules forbid it";
       case Errc::no_authority:
         return "this machine has no key that may do this";
+      case Errc::rolled_back:
+        return "an older or another state than was seen before";
+      case Errc::promoted:
+        return "it was promoted and takes nothing from its old primary any more";
     }
     return "unknown error";
   }

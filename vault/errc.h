@@ -22,6 +22,8 @@ enum class Errc {
   ambiguous,         // more than one recovery point matches
   refused,           // the vault's rules forbid it: immutability, holds, a missing approval
   no_authority,      // this machine holds no granted key that may do it
+  rolled_back,       // a vault shows an older or another state than was seen before
+  promoted,          // a replica that was made writable, and parted from its primary
 };
 
 const std::error_category& vault_category();

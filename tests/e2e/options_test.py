@@ -34,6 +34,18 @@ class Options(EndToEndTest):
         self.assertTrue(os.path.exists(self.path("to/d0/e0/file-0")))
         self.assertFalse(os.path.exists(self.path("to/d1/e1/file-1")))
 
+    def test_an_option_wins_over_the_environment(self):
+        """Else a restore could read another vault than the one that was named."""
+        machine = self.created()
+        write(f"{self.source}/x", b"x")
+        machine.backup(self.source)
+        other = self.path("other")
+        machine.run("vault", "create", other, passphrase="some other words")
+        self.assertEqual(machine.points("--vault", other), [])
+        right = write(self.path("right"), PASSPHRASE.encode())
+        machine.read("ls", "latest", "--passphrase-file", right, passphrase=None,
+                     env={"HOLDFAST_PASSPHRASE_FILE": write(self.path("wrong"), b"wrong words")})
+
     def test_what_a_tar_stream_cannot_be(self):
         machine = self.created()
         write(f"{self.source}/x", b"x")

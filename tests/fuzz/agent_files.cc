@@ -11,6 +11,7 @@
 #include "backup-agent/scan/filter.h"
 #include "base/check.h"
 #include "tests/fuzz/target.h"
+#include "vault/client/copy_journal.h"
 
 namespace holdfast::fuzz {
 namespace {
@@ -85,6 +86,27 @@ void try_pattern(ByteView bytes) {
   }
 }
 
+// What vault copy left: as it is, and with every record's code made right.
+void try_journal(ByteView bytes) {
+  const crypto::HmacSha256 key(as_bytes("key"));
+  (void)vault::decode_copy_records(bytes, key);
+  Bytes file = to_bytes(as_bytes("HFV1COPY"));
+  size_t records = 0;
+  while (!bytes.empty()) {
+    const size_t sizes[] = {16, 48, 64};
+    const uint8_t type = bytes[0] % 3;
+    if (bytes.size() <= sizes[type]) break;
+    const size_t at = file.size();
+    file.push_back(static_cast<uint8_t>(type + 1));
+    append(file, bytes.subspan(1, sizes[type]));
+    append(file, ByteView(key.mac(ByteView(file).subspan(at))).first(16));
+    bytes = bytes.subspan(1 + sizes[type]);
+    ++records;
+  }
+  const vault::CopyRecords read = vault::decode_copy_records(file, key);
+  CHECK(records == 0 || !read.pages.empty() || !read.sessions.empty());
+}
+
 void add_record(Bytes& to, uint8_t type, ByteView payload) {
   to.push_back(type);
   to.push_back(static_cast<uint8_t>(payload.size()));
@@ -96,20 +118,24 @@ void add_record(Bytes& to, uint8_t type, ByteView payload) {
 
 void run(ByteView input) {
   if (input.empty()) return;
-  switch (input[0] % 3) {
+  switch (input[0] % 4) {
     case 0:
       try_cache(input.subspan(1));
       break;
     case 1:
       read_cache(input.subspan(1), true);
       break;
-    default:
+    case 2:
       try_pattern(input.subspan(1));
+      break;
+    default:
+      try_journal(input.subspan(1));
   }
 }
 
 std::vector<Bytes> seeds(const Vectors& vectors) {
   std::vector<Bytes> out;
+  out.push_back(Bytes(300, 3));
   const auto leaf = vectors.find("map.leaf1.bytes");
   const auto edges = vectors.find("map.leaf1.edges");
   if (leaf == vectors.end() || edges == vectors.end()) return out;

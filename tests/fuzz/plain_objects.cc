@@ -3,6 +3,7 @@
 #include "base/check.h"
 #include "tests/fuzz/target.h"
 #include "vault/format/digest.h"
+#include "vault/format/geo.h"
 #include "vault/format/object_names.h"
 #include "vault/format/point_body.h"
 #include "vault/format/session.h"
@@ -26,6 +27,9 @@ void try_names(ByteView bytes) {
   }
   (void)vault::parse_session_name(text);
   (void)vault::parse_collection_name(text);
+  if (const auto n = vault::parse_geo_sync_name(text); n.ok()) {
+    CHECK(vault::geo_sync_name(*n) == text);
+  }
 }
 
 }  // namespace
@@ -37,7 +41,7 @@ void run(ByteView input) {
     const size_t n = bytes.size() < 32 ? 0 : bytes.size() - 32;
     return vault::with_digest(to_bytes(bytes.first(n)));
   };
-  switch (input[0] % 4) {
+  switch (input[0] % 7) {
     case 0: {
       const Bytes object = digested();
       expect_canonical(vault::decode_slot(object), object);
@@ -49,6 +53,21 @@ void run(ByteView input) {
     case 2:
       (void)vault::decode_agent_keys(bytes);
       break;
+    case 3: {
+      const Bytes object = digested();
+      expect_canonical(vault::decode_geo_replica(object), object);
+      break;
+    }
+    case 4: {
+      const Bytes object = digested();
+      expect_canonical(vault::decode_geo_promoted(object), object);
+      break;
+    }
+    case 5: {
+      const Bytes object = digested();
+      expect_canonical(vault::decode_geo_sync(object), object);
+      break;
+    }
     default:
       try_names(bytes);
   }
@@ -65,9 +84,18 @@ std::vector<Bytes> seeds(const Vectors& vectors) {
     }
   }
   add_seeds(vectors, "keys.credential", 2, out);
+  const vault::VaultId vault;
+  const auto add = [&](uint8_t selector, const Bytes& object) {
+    Bytes seed{selector};
+    seed.insert(seed.end(), object.begin(), object.end());
+    out.push_back(std::move(seed));
+  };
+  add(3, vault::GeoReplica{vault, 1, "/srv/vault"}.encode());
+  add(4, vault::GeoPromoted{vault, 2, 3}.encode());
+  add(5, vault::GeoSync{vault, 1, 2, 3, 4, 5, 6, 7}.encode());
   for (const auto& [name, value] : vectors) {
     if (!name.starts_with("object.")) continue;
-    Bytes seed{3};
+    Bytes seed{6};
     seed.insert(seed.end(), name.begin() + 7, name.end());
     out.push_back(std::move(seed));
   }

@@ -34,13 +34,15 @@ TestVault::TestVault(Store& store) {
   signed_roster = std::make_shared<const Roster>(roster);
 }
 
-AgentKeys TestVault::add_agent(Store& store, const std::string& name) {
+AgentKeys TestVault::add_agent(Store& store, const std::string& name, const DomainKeys* shared) {
   auto open = open_roster(store, description, secret);
   CHECK(open.ok());
   Roster roster = open->clear;
-  const DomainKeys domain = DomainKeys::create();
+  const DomainKeys domain = shared != nullptr ? *shared : DomainKeys::create();
   AgentKeys added;
-  roster.domains.push_back(seal_domain(description.vault, secret.roster_key, domain));
+  if (shared == nullptr) {
+    roster.domains.push_back(seal_domain(description.vault, secret.roster_key, domain));
+  }
   roster.agents.push_back(enrol_agent(secret, description.vault, domain, name, 1, added));
   CHECK(put_roster(store, roster, secret).ok());
   return added;
@@ -74,6 +76,16 @@ Result<std::unique_ptr<Session>> begin_session(Store& store, const TestVault& va
   };
   options.uploads = 0;  // one thread: operations come in one order
   return Session::begin(store, vault.keys, std::move(request), std::move(options));
+}
+
+Result<std::unique_ptr<Session>> begin_session_as(Store& store, const TestVault& vault,
+                                                  const AgentKeys& keys, SessionRequest request) {
+  if (request.item.is_zero()) request.item = keys.item_id("item");
+  TRY(Roster roster, load_roster(store, vault.description.vault, vault.secret.vault_key(), 0));
+  request.roster = std::make_shared<const Roster>(std::move(roster));
+  SessionOptions options;
+  options.uploads = 0;
+  return Session::begin(store, keys, std::move(request), std::move(options));
 }
 
 namespace {

@@ -22,8 +22,10 @@ struct TestVault {
   // Puts description, roster and the grant into `store`.
   explicit TestVault(vault::Store& store);
 
-  vault::AgentKeys add_agent(vault::Store& store, const std::string& name);
   vault::MaintainerKeys add_maintainer(vault::Store& store) const;
+  // In a dedup domain of its own, or in that of another agent.
+  vault::AgentKeys add_agent(vault::Store& store, const std::string& name,
+                             const vault::DomainKeys* domain = nullptr);
 };
 
 // Random bytes from a seed.
@@ -39,6 +41,11 @@ struct TestFile {
 Result<std::unique_ptr<vault::Session>> begin_session(vault::Store& store, const TestVault& vault,
                                                       vault::SessionRequest request,
                                                       vault::SessionOptions options = {});
+// The same as another agent of the vault, with the roster that is in force.
+Result<std::unique_ptr<vault::Session>> begin_session_as(vault::Store& store,
+                                                         const TestVault& vault,
+                                                         const vault::AgentKeys& keys,
+                                                         vault::SessionRequest request);
 struct WrittenPoint {
   vault::CommittedPoint point;
   vault::ChunkId root;

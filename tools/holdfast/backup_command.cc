@@ -4,6 +4,7 @@
 #include "backup-agent/upload/backup.h"
 #include "base/units.h"
 #include "tools/holdfast/output.h"
+#include "vault/engine/head_code.h"
 #include "vault/errc.h"
 
 namespace holdfast::cli {
@@ -83,7 +84,8 @@ int run_dry(vault::Vault& vault, const vault::AgentKeys& keys, const BackupArgum
 }
 
 int print_result(const backup_agent::BackupResult& r, const BackupProgress& progress,
-                 double seconds, const BackupArguments& arguments, Output& out) {
+                 double seconds, const BackupArguments& arguments, const std::string& head,
+                 Output& out) {
   for (const std::string& n : r.notes) out.line("note: " + printable(n));
   for (const std::string& w : r.warnings) out.warn(w);
   for (const auto& [path, reason] : r.left_out) {
@@ -103,8 +105,10 @@ int print_result(const backup_agent::BackupResult& r, const BackupProgress& prog
            " of item " + printable(arguments.options.item) + ": " + format_count(r.totals.files) +
            " files, " + format_count(r.totals.directories) + " directories, " +
            format_size(r.totals.bytes) + (r.problem_count > 0 ? "; INCOMPLETE" : ""));
+  if (!head.empty()) out.line("head     " + head);
   out.line("time     " + format_duration(seconds));
   return out.finish({{"point", id},
+                     {"head", head},
                      {"sequence", r.point.sequence},
                      {"item", json_text(arguments.options.item)},
                      {"complete", r.problem_count == 0},
@@ -184,7 +188,10 @@ int run_backup(const GlobalOptions& global, BackupArguments& arguments, std::sto
   }
   const double seconds =
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return print_result(*result, progress, seconds, arguments, out);
+  // The point stands: if the code cannot be had, it is only not shown.
+  const auto list = (*vault)->list_points_without_secret();
+  const std::string head = list.ok() ? vault::head_code((*vault)->id(), *list) : std::string();
+  return print_result(*result, progress, seconds, arguments, head, out);
 }
 
 }  // namespace

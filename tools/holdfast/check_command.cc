@@ -3,6 +3,7 @@
 #include "tools/holdfast/output.h"
 #include "vault/client/keys.h"
 #include "vault/engine/check.h"
+#include "vault/engine/head_code.h"
 #include "vault/errc.h"
 
 namespace holdfast::cli {
@@ -57,6 +58,18 @@ void print_report(const vault::CheckReport& r, Output& out) {
 
 namespace {
 
+// The head code of the state that is about to be checked, compared with --expect-head.
+Result<std::string> look_at_head(vault::Vault& vault, const vault::Vault::TrustedKey& trusted,
+                                 const GlobalOptions& options) {
+  TRY(const auto roster,
+      vault::load_roster(vault.store(), vault.id(), trusted.key, trusted.generation));
+  TRY(const auto list, vault::list_points(vault.store(), vault.description(), roster));
+  if (!options.expect_head.empty()) {
+    TRYV(vault::expect_head(vault.id(), list, options.expect_head));
+  }
+  return vault::head_code(vault.id(), list);
+}
+
 int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token stop) {
   Output out(global);
   GlobalOptions options = global;
@@ -90,6 +103,8 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
     if (!key.ok()) return out.fail(key.error());
     trusted = *key;
   }
+  const auto head = look_at_head(**vault, trusted, options);
+  if (!head.ok()) return out.fail(head.error());
   vault::CheckProgress progress;
   Result<vault::CheckReport> report;
   {
@@ -115,7 +130,9 @@ int check(const GlobalOptions& global, const CheckArguments& a, std::stop_token 
                              {"packs", report->packs},
                              {"chunks", report->chunks},
                              {"bytes_hashed", report->bytes_hashed},
-                             {"bytes_opened", report->bytes_opened}};
+                             {"bytes_opened", report->bytes_opened},
+                             {"head", *head}};
+  out.line("head     " + *head);
   if (!trusted.is_pinned) {
     out.line(
         "note: this machine is not enrolled in this vault and believes its key on the vault's own "
@@ -149,6 +166,7 @@ void add_check_command(Commands& commands, CLI::App& vault) {
       ->type_name("[PERCENT]");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
+  add_expect_head_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->callback([&commands, a, cmd] {
     // Given without a number: everything.

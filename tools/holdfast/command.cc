@@ -56,22 +56,35 @@ Result<std::string> ask(const std::string& prompt) {
 }  // namespace
 
 void add_vault_option(CLI::App& command, GlobalOptions& options) {
-  command.add_option("--vault,-v", options.vault, "The vault's directory (or HOLDFAST_VAULT)")
-      ->envname("HOLDFAST_VAULT");
+  command.add_option("--vault,-v", options.vault, "The vault's directory (or HOLDFAST_VAULT)");
 }
 
 void add_passphrase_option(CLI::App& command, GlobalOptions& options) {
+  command.add_option("--passphrase-file", options.passphrase_file,
+                     "File whose first line is the passphrase or recovery code (or "
+                     "HOLDFAST_PASSPHRASE_FILE; HOLDFAST_PASSPHRASE holds it itself)");
+}
+
+void add_expect_head_option(CLI::App& command, GlobalOptions& options) {
   command
-      .add_option("--passphrase-file", options.passphrase_file,
-                  "File whose first line is the passphrase or recovery code (or "
-                  "HOLDFAST_PASSPHRASE_FILE; HOLDFAST_PASSPHRASE holds it itself)")
-      ->envname("HOLDFAST_PASSPHRASE_FILE");
+      .add_option("--expect-head", options.expect_head,
+                  "Refuse a vault that is older than, or other than, the one that showed this head "
+                  "code ('holdfast points', 'backup' and 'vault status' show it)")
+      ->type_name("CODE");
 }
 
 void add_output_options(CLI::App& command, GlobalOptions& options) {
   command.add_flag("--json", options.json,
                    "Print one JSON object a line, the last of type \"summary\"");
   command.add_flag("--quiet,-q", options.quiet, "Print only results, warnings and errors");
+}
+
+void complete_from_environment(GlobalOptions& options) {
+  const auto complete = [](std::string& option, const char* name) {
+    if (option.empty()) option = environment(name).value_or("");
+  };
+  complete(options.vault, "HOLDFAST_VAULT");
+  complete(options.passphrase_file, "HOLDFAST_PASSPHRASE_FILE");
 }
 
 vault::StateDirectory state_directory() {

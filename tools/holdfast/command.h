@@ -20,6 +20,7 @@ enum ExitCode { kDone = 0, kFailed = 1, kUsage = 2, kDoneWithWarnings = 3 };
 struct GlobalOptions {
   std::string vault;            // --vault, HOLDFAST_VAULT
   std::string passphrase_file;  // --passphrase-file, HOLDFAST_PASSPHRASE_FILE
+  std::string expect_head;      // --expect-head
   bool json = false;
   bool quiet = false;
 };
@@ -43,6 +44,8 @@ void add_lifecycle_commands(Commands& commands, CLI::App& vault);
 void add_point_lifecycle_commands(Commands& commands, CLI::App& points);
 void add_retention_commands(Commands& commands);
 void add_repair_commands(Commands& commands, CLI::App& vault);
+void add_copy_command(Commands& commands, CLI::App& vault);
+void add_geo_commands(Commands& commands, CLI::App& vault);
 void add_backup_command(Commands& commands);
 void add_point_commands(Commands& commands);
 void add_browse_commands(Commands& commands);
@@ -52,7 +55,11 @@ void add_mount_command(Commands& commands);
 // --vault, --json and so on, for a sub-command.
 void add_vault_option(CLI::App& command, GlobalOptions& options);
 void add_passphrase_option(CLI::App& command, GlobalOptions& options);
+void add_expect_head_option(CLI::App& command, GlobalOptions& options);
 void add_output_options(CLI::App& command, GlobalOptions& options);
+// What was not given, from the environment. After parsing, and not by CLI11's envname: that sets an
+// option of every sub-command, one after the other, and the last one wins over what was given.
+void complete_from_environment(GlobalOptions& options);
 
 // The state directory of this machine and user.
 vault::StateDirectory state_directory();

@@ -93,5 +93,6 @@ int main(int argc, char** argv) {
     const int code = app.exit(error);
     return code == 0 ? holdfast::cli::kDone : holdfast::cli::kUsage;
   }
+  holdfast::cli::complete_from_environment(options);
   return commands.run();
 }

@@ -33,6 +33,7 @@ void add_mount_command(Commands& commands) {
   cmd->add_flag("--allow-other", o->allow_other, "Let other users in; modes are enforced");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
+  add_expect_head_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->footer(
       "\nDIR then has by-id/ID, by-time/ITEM/TIME and latest/ITEM. --allow-other needs\n"

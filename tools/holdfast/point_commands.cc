@@ -4,6 +4,8 @@
 
 #include "base/units.h"
 #include "tools/holdfast/session.h"
+#include "vault/client/copy.h"
+#include "vault/engine/head_code.h"
 
 namespace holdfast::cli {
 namespace {
@@ -21,6 +23,13 @@ std::string joined(const std::vector<std::string>& words, const char* separator)
   return out;
 }
 
+// What users chose, not what marks copies.
+std::vector<std::string> user_tags(const vault::Manifest& m) {
+  std::vector<std::string> tags = m.labels;
+  std::erase_if(tags, vault::is_copy_label);
+  return tags;
+}
+
 bool has_tags(const vault::Manifest& m, const std::vector<std::string>& wanted) {
   return std::all_of(wanted.begin(), wanted.end(), [&](const std::string& tag) {
     return std::find(m.labels.begin(), m.labels.end(), tag) != m.labels.end();
@@ -34,8 +43,10 @@ boost::json::object describe(const vault::RecoveryPoint& p, const std::string& i
       {"item_id", m.item().hex()}, {"sequence", m.sequence}, {"time", m.time_ns},
       {"received", p.stored_ns},   {"entries", m.entries},   {"complete", !m.incomplete}};
   boost::json::array tags;
-  for (const std::string& t : m.labels) tags.emplace_back(json_text(t));
+  const auto user = user_tags(m);
+  for (const std::string& t : user) tags.emplace_back(json_text(t));
   o["tags"] = std::move(tags);
+  o["copy"] = user.size() < m.labels.size();
   if (p.body) {
     boost::json::array paths;
     for (const std::string& path : p.body->paths) paths.emplace_back(json_text(path));
@@ -67,17 +78,24 @@ int points(const GlobalOptions& global, const PointArguments& a) {
   Output out(global);
   vault::PointList list;
   std::map<vault::ItemId, std::string> names;
+  vault::VaultId id;
   const bool opened = has_passphrase(global);
   if (opened) {
     auto session = ReadSession::open(global, out);
     if (!session.ok()) return out.fail(session.error());
     list = std::move(session->points);
+    id = session->vault->id();
   } else {
     auto vault = open_vault(global);
     if (!vault.ok()) return out.fail(vault.error());
     auto listed = (*vault)->list_points_without_secret();
     if (!listed.ok()) return out.fail(listed.error());
     list = std::move(*listed);
+    id = (*vault)->id();
+    if (!global.expect_head.empty()) {
+      const Status expected = vault::expect_head(id, list, global.expect_head);
+      if (!expected.ok()) return out.fail(expected.error());
+    }
     for (const vault::PointDefect& d : list.defects) out.warn(d.name + ": " + d.reason);
     names = known_items(**vault, a.item);
   }
@@ -101,8 +119,9 @@ int points(const GlobalOptions& global, const PointArguments& a) {
       line += ", " + format_size(p.body->bytes) + " (+" + format_size(p.body->stored_bytes) +
               ")  " + printable(joined(p.body->paths, " "));
     }
-    if (!p.manifest.labels.empty())
-      line += "  [" + printable(joined(p.manifest.labels, ", ")) + "]";
+    const auto tags = user_tags(p.manifest);
+    if (!tags.empty()) line += "  [" + printable(joined(tags, ", ")) + "]";
+    if (tags.size() < p.manifest.labels.size()) line += "  copy";
     if (p.manifest.incomplete) line += "  INCOMPLETE";
     if (held != nullptr) line += "  HELD" + (held->empty() ? "" : ": " + printable(*held));
     if (p.deleted) line += "  DELETED, purged from " + format_time(p.deleted->due_ns) + " on";
@@ -112,7 +131,10 @@ int points(const GlobalOptions& global, const PointArguments& a) {
   if (!opened && shown > 0) {
     out.line("(--passphrase-file or HOLDFAST_PASSPHRASE also shows items' names, paths and sizes)");
   }
-  return out.finish({{"points", shown}});
+  const std::string head = vault::head_code(id, list);
+  out.line("head " + head +
+           "  (of the whole vault; keep it: --expect-head then refuses an older one)");
+  return out.finish({{"points", shown}, {"head", head}});
 }
 
 struct Totals {
@@ -250,6 +272,7 @@ void add_point_commands(Commands& commands) {
   cmd->add_flag("--deleted", a->deleted, "Also soft-deleted ones, which can be brought back");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
+  add_expect_head_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->require_subcommand(0, 1);
   add_point_lifecycle_commands(commands, *cmd);

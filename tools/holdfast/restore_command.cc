@@ -194,6 +194,7 @@ void add_restore_command(Commands& commands) {
   cmd->add_flag("--verbose", a->verbose, "Name each file");
   add_vault_option(*cmd, commands.options);
   add_passphrase_option(*cmd, commands.options);
+  add_expect_head_option(*cmd, commands.options);
   add_output_options(*cmd, commands.options);
   cmd->footer(
       "\nThe whole point appears below DIR with its absolute paths; the content of ':/PATH' "

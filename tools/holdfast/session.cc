@@ -1,5 +1,6 @@
 #include "tools/holdfast/session.h"
 
+#include "vault/engine/head_code.h"
 #include "vault/errc.h"
 #include "vault/store/redundancy.h"
 
@@ -15,6 +16,9 @@ Result<ReadSession> ReadSession::open(const GlobalOptions& options, Output& out)
   TRY(const vault::UnlockedSlot unlocked, unlock(*s.vault, options));
   TRY(s.reader, s.vault->open_reader(unlocked.secret));
   TRY(s.points, s.reader->points());
+  if (!options.expect_head.empty()) {
+    TRYV(vault::expect_head(s.vault->id(), s.points, options.expect_head));
+  }
   for (const vault::PointDefect& d : s.points.defects) out.warn(d.name + ": " + d.reason);
   return s;
 }

@@ -8,6 +8,8 @@
 #include "tools/holdfast/output.h"
 #include "vault/client/keys.h"
 #include "vault/client/location.h"
+#include "vault/engine/head_code.h"
+#include "vault/engine/replica.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 #include "vault/store/redundancy.h"
@@ -312,6 +314,14 @@ int status(const GlobalOptions& global, const std::string& location) {
              format_count(items.size()) + " items" +
              (deleted != 0 ? " (and " + format_count(deleted) + " deleted ones)" : "") +
              (newest != 0 ? ", the newest of " + format_time(newest) : ""));
+  const std::string head = vault::head_code((*vault)->id(), *list);
+  out.result("head      " + head);
+  const auto role = vault::load_role((*vault)->store(), (*vault)->id());
+  if (!role.ok()) return out.fail(role.error());
+  if (role->is_read_only()) {
+    out.result("replica   of the vault at " + printable(role->replica->primary) +
+               "; takes no backups ('holdfast vault geo status' shows more)");
+  }
   out.result("stored    " + format_size(stored->pack_bytes) + " in " + format_count(stored->packs) +
              " packs, index " + format_size(stored->index_bytes) + ", other objects " +
              format_size(stored->other_bytes));
@@ -336,6 +346,8 @@ int status(const GlobalOptions& global, const std::string& location) {
                      {"location", json_text((*vault)->store().location())},
                      {"points", list->points.size() - deleted},
                      {"deleted_points", deleted},
+                     {"head", head},
+                     {"replica", role->is_read_only()},
                      {"items", items.size()},
                      {"packs", stored->packs},
                      {"pack_bytes", stored->pack_bytes},
@@ -415,6 +427,8 @@ void add_vault_commands(Commands& commands) {
   add_check_command(commands, *vault);
   add_collect_command(commands, *vault);
   add_repair_commands(commands, *vault);
+  add_copy_command(commands, *vault);
+  add_geo_commands(commands, *vault);
   add_key_commands(commands, *vault);
   add_lifecycle_commands(commands, *vault);
 }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "vault/engine/replica.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 #include "vault/format/proof.h"
@@ -64,6 +65,7 @@ Result<std::vector<SlotStatus>> list_slots(Vault& vault) {
 
 Result<SlotId> add_passphrase(Vault& vault, const VaultSecret& secret, std::string_view passphrase,
                               std::string_view label) {
+  TRYV(require_writable(vault.store(), vault.id()));
   TRY(const Slot slot, make_passphrase_slot(vault.id(), secret, passphrase, label, now_ns()));
   TRYV(vault.store().put_if_absent(slot_name(slot.id), slot.encode()));
   return slot.id;
@@ -71,12 +73,14 @@ Result<SlotId> add_passphrase(Vault& vault, const VaultSecret& secret, std::stri
 
 Result<SlotId> add_recovery_code(Vault& vault, const VaultSecret& secret, std::string_view label,
                                  std::string& code) {
+  TRYV(require_writable(vault.store(), vault.id()));
   const Slot slot = make_recovery_code_slot(vault.id(), secret, label, now_ns(), code);
   TRYV(vault.store().put_if_absent(slot_name(slot.id), slot.encode()));
   return slot.id;
 }
 
 Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id) {
+  TRYV(require_writable(vault.store(), vault.id()));
   if (id == other.slot.id) {
     return Error{std::make_error_code(std::errc::operation_not_permitted),
                  "this is the key slot that the given passphrase opens; give the passphrase of one "
@@ -92,6 +96,7 @@ Status remove_slot(Vault& vault, const UnlockedSlot& other, const SlotId& id) {
 }
 
 Status record_proof(Vault& vault, const UnlockedSlot& unlocked) {
+  TRYV(require_writable(vault.store(), vault.id()));
   Proof proof;
   proof.vault = vault.id();
   proof.slot = unlocked.slot.id;
@@ -108,6 +113,7 @@ Result<SlotId> rotate_slot(Vault& vault, const UnlockedSlot& old, std::string_vi
 
 Result<RecoveryRotation> rotate_recovery_key(Vault& vault, const UnlockedSlot& old,
                                              std::string_view passphrase) {
+  TRYV(require_writable(vault.store(), vault.id()));
   TRY(const OpenRoster open, open_roster(vault.store(), vault.description(), old.secret));
   TRY(const auto slots, list_slots(vault));
   const VaultSecret next = old.secret.successor();
@@ -158,6 +164,7 @@ Result<RecoveryRotation> rotate_recovery_key(Vault& vault, const UnlockedSlot& o
 
 Result<DomainRotation> rotate_domain(Vault& vault, const VaultSecret& secret,
                                      std::string_view agent) {
+  TRYV(require_writable(vault.store(), vault.id()));
   TRY(const OpenRoster open, open_roster(vault.store(), vault.description(), secret));
   const OpenRoster::Agent* compromised = nullptr;
   if (agent.empty()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "vault/client/location.h"
+#include "vault/engine/replica.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 
@@ -202,6 +203,7 @@ Result<AgentKeys> Vault::credential(std::vector<std::string>& warnings) {
 }
 
 Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& options) {
+  TRYV(require_writable(*store_, id()));
   TRY(const OpenRoster open, open_roster(*store_, description_, secret));
   Roster roster = open.clear;
   auto loaded = state_.load_credential(id());
@@ -296,6 +298,7 @@ Result<VaultTime> Vault::time(const AuditLog& log) {
 Result<std::unique_ptr<Session>> Vault::begin_session(const AgentKeys& keys, SessionRequest request,
                                                       SessionOptions options) {
   TRYV(require_features(description_.features_write, "write to"));
+  TRYV(require_writable(*store_, id()));
   TRY(const VaultMemory memory, state_.load_memory(id()));
   for (const auto& [item, sequence] : memory.heads) {
     request.remembered_heads.push_back({item, sequence});

@@ -7,6 +7,7 @@
 #include "vault/engine/collections.h"
 #include "vault/engine/trust.h"
 #include "vault/format/collection.h"
+#include "vault/format/geo.h"
 #include "vault/format/object_names.h"
 #include "vault/format/proof.h"
 #include "vault/format/session.h"
@@ -88,7 +89,26 @@ class ObjectChecker {
       TRY(const crypto::PublicKey key, vault_key_of(c_.store, c_.description, proof.generation));
       return verify_object(bytes, key, "proof");
     }
+    if (name.starts_with(kGeoPrefix)) return check_geo_object(name, bytes);
     c_.remark(name, "not an object of a vault");
+    return {};
+  }
+
+  // What marks a replica.
+  Status check_geo_object(const std::string& name, const Bytes& bytes) {
+    VaultId vault;
+    if (name == kGeoReplicaName) {
+      TRY(const GeoReplica mark, decode_geo_replica(bytes));
+      vault = mark.vault;
+    } else if (name == kGeoPromotedName) {
+      TRY(const GeoPromoted mark, decode_geo_promoted(bytes));
+      vault = mark.vault;
+    } else {
+      TRY(const uint64_t sequence, parse_geo_sync_name(name));
+      TRY(const GeoSync record, decode_geo_sync(bytes));
+      if (record.sequence == sequence) vault = record.vault;
+    }
+    if (vault != c_.description.vault) return Error{Errc::damaged, "it belongs elsewhere"};
     return {};
   }
 
