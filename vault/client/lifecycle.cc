@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <set>
 
+#include "vault/engine/replica.h"
 #include "vault/engine/survey.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
@@ -73,6 +74,7 @@ Result<AuditKey> Lifecycle::granted(Role role) const {
 
 Result<Lifecycle::Changed> Lifecycle::change(const VaultSecret& secret,
                                              std::vector<Action> actions) {
+  TRYV(require_writable(vault_.store(), vault_.id()));
   const AuditKey key = vault_audit_key(secret);
   auto entry = log_.append(vault_.store(), key, time_.now_ns, actions);
   if (entry.ok()) return Changed{*entry, false};
@@ -92,6 +94,7 @@ Result<Lifecycle::Changed> Lifecycle::change(const VaultSecret& secret,
 }
 
 Result<Lifecycle::Changed> Lifecycle::approve(uint64_t request) {
+  TRYV(require_writable(vault_.store(), vault_.id()));
   TRY(const AuditKey key, granted(Role::approver));
   const auto it = state().requests.find(request);
   if (it == state().requests.end()) {
@@ -161,6 +164,7 @@ Result<std::vector<Lifecycle::ItemPlan>> Lifecycle::preview(
 }
 
 Result<Lifecycle::Applied> Lifecycle::apply(const std::optional<ItemId>& only) {
+  TRYV(require_writable(vault_.store(), vault_.id()));
   TRY(const AuditKey key, granted(Role::maintainer));
   if (!time_.is_trusted) {
     return Error{Errc::refused, "nothing expires while the time is in doubt: " + time_.doubt +

@@ -1,6 +1,7 @@
 #include "vault/client/maintenance.h"
 
 #include "base/io/file_lock.h"
+#include "vault/engine/replica.h"
 #include "vault/errc.h"
 
 namespace holdfast::vault {
@@ -20,6 +21,7 @@ Result<MaintainerKeys> maintainer_keys(Vault& vault, const LifecycleState& lifec
 
 Result<CollectReport> collect_vault(Vault& vault, CollectOptions options, CollectProgress& progress,
                                     const std::stop_token& stop) {
+  TRYV(require_writable(vault.store(), vault.id()));
   TRY(const AuditLog log, vault.audit_log());
   TRY(const MaintainerKeys keys, maintainer_keys(vault, log.state()));
   const std::string lock_path =
@@ -36,8 +38,8 @@ Result<CollectReport> collect_vault(Vault& vault, CollectOptions options, Collec
   TRY(const Vault::TrustedKey trusted, vault.vault_key());
   TRY(const Roster roster, load_roster(vault.store(), vault.id(), trusted.key, trusted.generation));
   const Maintainers maintainers = maintainers_of(log.state());
-  return collect({vault.store(), vault.description(), roster, maintainers, keys}, options, progress,
-                 stop);
+  const Collector collector{vault.store(), vault.description(), roster, maintainers, keys};
+  return with_reserve(vault.store(), [&] { return collect(collector, options, progress, stop); });
 }
 
 }  // namespace holdfast::vault

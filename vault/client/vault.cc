@@ -257,6 +257,7 @@ Result<AgentKeys> Vault::enrol(const VaultSecret& secret, const EnrolOptions& op
 
 Result<Vault::GrantedKey> Vault::enrol_granted(const VaultSecret& secret, Role role,
                                                const std::string& label) {
+  TRYV(require_writable(*store_, id()));
   TRY(AuditLog log, AuditLog::load(*store_, description_, secret.vault_key(), secret.generation));
   auto stored = state_.load_granted(id(), role);
   // A damaged one is none: this is the way to a new one.
@@ -270,7 +271,7 @@ Result<Vault::GrantedKey> Vault::enrol_granted(const VaultSecret& secret, Role r
   const MaintainerKeys keys = MaintainerKeys::create(id());
   // Kept first: a grant without its key is for nobody.
   TRYV(state_.save_granted(keys, role));
-  TRYV(state_.save_location(id(), store_->location()));
+  TRYV(state_.save_locations(id(), store_->locations()));
   std::vector<Action> actions{keys.grant(role, label)};
   const bool asks = log.state().approval_required;
   if (asks) actions = {audit::Request{encode_actions(actions)}};
