@@ -65,15 +65,23 @@ Bytes random_bytes(uint64_t seed, size_t size) {
   return out;
 }
 
-Result<std::unique_ptr<Session>> begin_session(Store& store, const TestVault& vault,
-                                               SessionRequest request, SessionOptions options) {
-  if (request.item.is_zero()) request.item = vault.item;
-  request.roster = vault.signed_roster;
-  request.lifecycle = [&store, &vault]() -> Result<LifecycleState> {
+namespace {
+
+std::function<Result<LifecycleState>()> lifecycle_of(Store& store, const TestVault& vault) {
+  return [&store, &vault]() -> Result<LifecycleState> {
     TRY(const AuditLog log,
         AuditLog::load(store, vault.description, vault.description.vault_key, 0));
     return log.state();
   };
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Session>> begin_session(Store& store, const TestVault& vault,
+                                               SessionRequest request, SessionOptions options) {
+  if (request.item.is_zero()) request.item = vault.item;
+  request.roster = vault.signed_roster;
+  request.lifecycle = lifecycle_of(store, vault);
   options.uploads = 0;  // one thread: operations come in one order
   return Session::begin(store, vault.keys, std::move(request), std::move(options));
 }
@@ -83,6 +91,7 @@ Result<std::unique_ptr<Session>> begin_session_as(Store& store, const TestVault&
   if (request.item.is_zero()) request.item = keys.item_id("item");
   TRY(Roster roster, load_roster(store, vault.description.vault, vault.secret.vault_key(), 0));
   request.roster = std::make_shared<const Roster>(std::move(roster));
+  request.lifecycle = lifecycle_of(store, vault);
   SessionOptions options;
   options.uploads = 0;
   return Session::begin(store, keys, std::move(request), std::move(options));

@@ -139,7 +139,7 @@ TEST_F(CollectTest, PartlyDeadPacksAreRewrittenWithoutAKey) {
   const CollectReport r = collect_now();
   EXPECT_TRUE(r.done);
   EXPECT_GT(r.packs_copied, 0u);
-  EXPECT_LT(stored("packs/"), before / 2);
+  EXPECT_LT(stored("packs/"), before * 7 / 10);
   expect_all_there();
   // The next backup may rely on the copies.
   const uint64_t kept = stored("packs/");
@@ -152,7 +152,8 @@ TEST_F(CollectTest, PartlyDeadPacksAreRewrittenWithoutAKey) {
   purge(0);
   collect_now();
   expect_all_there();
-  EXPECT_LT(stored("packs/"), 1'000'000u);
+  // 700,000 bytes, in segments that may hold as much of other files.
+  EXPECT_LT(stored("packs/"), 2'000'000u);
 }
 
 TEST_F(CollectTest, AReaderThatIsOpenFindsWhatWasMoved) {
