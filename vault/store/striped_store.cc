@@ -398,11 +398,8 @@ Status StripedStore::remove(const std::string& name) {
   forget(name);
   unsigned unreachable = 0;
   for (unsigned d = 0; d < disks_.size(); ++d) unreachable += disks_.is_present(d) ? 0 : 1;
-  Examination ex;
-  // Which objects are to be recorded as removed; too few shards of a pack say nothing anyway.
-  const bool records =
-      !name.starts_with(kStripedPrefix) || code_.rows() - code_.data_rows() >= code_.data_rows();
-  if (records || unreachable > 0) ex = parts_.examine(name, ObjectParts::Depth::all);
+  // Which objects are to be recorded as removed, should one be left somewhere.
+  const Examination ex = parts_.examine(name, ObjectParts::Depth::all);
   std::optional<Error> failed;
   for (unsigned d = 0; d < disks_.size(); ++d) {
     if (!disks_.is_present(d)) continue;
@@ -419,19 +416,18 @@ Status StripedStore::remove(const std::string& name) {
     }
   }
   if (unreachable == 0) return {};
-  bool is_copies = records;
+  std::set<crypto::Digest> objects;
+  // Too few shards of a pack say nothing by themselves, unless few are enough.
+  bool needs_record = code_.rows() - code_.data_rows() >= code_.data_rows();
   for (const Examination::Part& part : ex.parts) {
-    if (part.state == Examination::State::good && part.header.kind == ShardKind::copy) {
-      is_copies = true;
-    }
+    if (part.state != Examination::State::good) continue;
+    objects.insert(part.object);
+    needs_record = needs_record || part.header.kind == ShardKind::copy;
   }
-  if (is_copies) {
-    std::set<crypto::Digest> objects;
-    for (const Examination::Part& part : ex.parts) {
-      if (part.state == Examination::State::good) objects.insert(part.object);
-    }
+  // What has no good header cannot be named in a record.
+  if (objects.empty() && failed) return *failed;
+  if (needs_record) {
     for (const crypto::Digest& object : objects) TRYV(record_removal(name, object));
-    if (objects.empty() && failed) return *failed;
   } else if (unreachable >= code_.data_rows()) {
     return failed ? *failed
                   : Error{std::make_error_code(std::errc::io_error),
