@@ -321,6 +321,45 @@ TEST_F(CopyTest, WhatWentAwayInTheTargetIsSentAgain) {
   }
 }
 
+// Packs that claim the copied pages with their edges exchanged, in every way right that needs no
+// key, and the first that a look into the index finds.
+TEST_F(CopyTest, EdgesThatLieAboutAnEarlierCopyAreNotBelieved) {
+  write();
+  ASSERT_OK(copy());
+  size_t planted = 0;
+  for (const ObjectInfo& o : *target.list(std::string(kPacksPrefix))) {
+    IndexedPack pack;
+    pack.id = *parse_pack_name(o.name);
+    ASSIGN(PackFooter footer, read_footer(target, to.description.vault, pack));
+    if (footer.kind != PackKind::metadata) continue;
+    Bytes bytes = *target.get(o.name, 1 << 30);
+    bytes.resize(footer.edges_offset() + footer.edges_bytes());
+    uint8_t* edges = bytes.data() + footer.edges_offset();
+    uint8_t* at = edges;
+    for (const uint32_t count : footer.edge_counts) {
+      if (count >= 2) std::swap_ranges(at, at + 32, at + 32);
+      at += size_t{count} * 32;
+    }
+    footer.edges_sha256 = crypto::sha256(ByteView(edges, footer.edges_bytes()));
+    const Bytes encoded = footer.encode();
+    append(bytes, encoded);
+    pack.id = {SessionId::random(), crypto::sha256(encoded)};
+    ASSERT_OK(target.put(pack_name(pack.id), bytes));
+    IndexRunBuilder run(to.description.vault, to.keys.domain.id);
+    run.add_pack(pack, footer);
+    const Bytes index = run.finish();
+    ASSERT_OK(target.put(index_name(to.keys.domain.id, crypto::sha256(index)), index));
+    ++planted;
+  }
+  EXPECT_GT(planted, 0u);
+  files[0].content[3'000'000] ^= 1;
+  files[50].content[5] ^= 1;
+  write();
+  ASSERT_OK(copy());
+  EXPECT_EQ(progress->counters.chunks_read, 2u) << "the true edges are found behind the others";
+  EXPECT_EQ(expect_whole(), 2u);
+}
+
 TEST_F(CopyTest, ALabelByAnotherAgentIsNotBelieved) {
   write();
   const AgentKeys rogue = to.add_agent(target, "rogue");
