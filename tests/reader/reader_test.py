@@ -13,12 +13,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 
 import support  # noqa: E402
-from forge import SmallVault, decode_parts, encode_pack, encode_wrap, new_session, \
+from forge import SmallVault, action, decode_parts, encode_pack, encode_wrap, new_session, \
     read_vectors  # noqa: E402
-from holdfast_reader import crypto, keys, maps, packs, points, wire  # noqa: E402
+from holdfast_reader import audit, crypto, keys, maps, packs, points, runs, wire  # noqa: E402
 from holdfast_reader.chunks import chunk_id  # noqa: E402
 from holdfast_reader.vault import Report, Vault  # noqa: E402
 from refusals import SignedObjects, run_reader  # noqa: E402,F401
+from refused_audit import Lifecycle  # noqa: E402,F401
 from refused_packs import Packs  # noqa: E402,F401
 
 
@@ -260,6 +261,24 @@ class Vectors(unittest.TestCase):
             self.same(f"point{n}.body", crypto.open_with_nonce(key, m.sealed_body, associated, "body"))
             points.open_body(m, self.vault.id, roster, session_keys)
 
+    def test_audit_log(self):
+        v, small = self.v, self.small
+        log = audit.read_log(self.vault.store, self.vault.id, self.vault.vault_keys,
+                             self.vault.report)
+        self.same("maintainer.public_key", log.maintainer_key(v("maintainer.id")))
+        self.assertEqual(list(log.grants), [v("maintainer.id")])
+        self.compared.update(("maintainer.id", "maintainer.private_key"))
+        self.assertEqual(crypto.ed25519_public(v("maintainer.private_key")),
+                         v("maintainer.public_key"))
+        last = v("object.audit/0000000002")
+        self.assertEqual(log.rules["head"], (2, crypto.sha256(last)))
+        self.assertEqual(log.rules["generation"], 1)
+        # Written again, as the forger writes his.
+        os.remove(small.at("audit/0000000002"))
+        time_ns = int.from_bytes(last[72:80], "little")
+        small.entry(action(3), time_ns=time_ns)
+        self.assertEqual(small.get("audit/0000000002"), last)
+
     def test_content(self):
         """The steps from a passphrase to a file, with index runs and without."""
         for use_index in (True, False):
@@ -303,7 +322,7 @@ class Vectors(unittest.TestCase):
         """Those that no other test takes apart whole."""
         v, store = self.v, self.vault.store
         self.compared.update(self.named("object."))
-        listed = [n for p in ("collections", "index", "keys", "packs", "points", "proofs", "roster",
+        listed = [n for p in ("audit", "collections", "index", "keys", "packs", "points", "proofs", "roster",
                               "sessions", "succession") for n in store.list(p)] + ["vault"]
         self.assertEqual(sorted("object." + n for n in listed), sorted(self.named("object.")))
         for name in store.list("index"):
@@ -315,10 +334,16 @@ class Vectors(unittest.TestCase):
                     for c, i in enumerate(segment.ids):
                         self.assertIn((pack, s, c), list(run.find(i)))
             self.assertEqual(list(run.find(bytes(32))), [])
-        runs = points.tombstones(store, self.vault.id, self.vault.report)
-        self.assertEqual(sorted(runs), [v("session2.id"), v("session3.id")])
-        for run in {r for session in runs.values() for r in session}:
-            points.decode_closing(v(f"object.collections/{run.hex()}/closing"), self.vault.id, run)
+        log = audit.read_log(store, self.vault.id, self.vault.vault_keys, self.vault.report)
+        found = runs.tombstones(store, self.vault.id, runs.tombstone_names(store), log,
+                                self.vault.report)
+        self.assertEqual(sorted(found), [v("session2.id"), v("session3.id")])
+        steps = set()
+        for name in store.list("collections"):
+            _, run, step = name.split("/")
+            steps.add(step)
+            runs.decode_run_object(v("object." + name), self.vault.id, bytes.fromhex(run), step, log)
+        self.assertEqual(steps | {"vouched", "abort"}, set(runs.STEPS))
         proof = v(self.named("object.proofs/")[0])
         self.assertTrue(crypto.verifies(crypto.ed25519_public(self.small.vault_seed), proof[-64:],
                                         proof[:-64]))
