@@ -19,7 +19,7 @@ from forge import SmallVault, block, encode_wrap, seal, sign, with_digest
 from holdfast_reader import cli, crypto
 from holdfast_reader.wire import u32, u64
 
-OTHER = bytes(range(0xf0, 0x100))  # an id of nothing
+OTHER = bytes(range(0xa1, 0xb1))  # an id of nothing
 STRANGER = b"\x5a" * 32  # a seed that nobody enrolled
 
 

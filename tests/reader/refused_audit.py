@@ -123,7 +123,7 @@ class Lifecycle(RefusalTest):
                         ("other vault", {"vault": OTHER})):
             with self.subTest(why):
                 self.bad(forged, **by)
-                self.assert_log()
+        self.assert_log()
         self.assert_maintains(SECOND, SECOND_SEED, False)
         # The owner's own word still finds its place behind all of them.
         self.good(forged)
