@@ -466,6 +466,34 @@ class RealVaultTest(support.EndToEndTest):
         self.assertIn("rotated", ran.err)
         machine.run("restore", last, "--to", self.path("no"), passphrase=support.PASSPHRASE, expect=1)
 
+    def test_collected(self):
+        """The program's own log and runs: nothing is passed over, and what a collector copied into
+        packs of its own is found there."""
+        machine, expected = self.created(), {}
+        for i in range(4):
+            support.write(self.source + f"/{i}", support.noise(300_000, i))
+            expected[machine.backup(self.source).summary["point"]] = self.described(self.source)
+        machine.run("vault", "key", "rotate", "recovery", passphrase=support.PASSPHRASE,
+                    env={"HOLDFAST_NEW_PASSPHRASE": support.PASSPHRASE})
+        before = set(os.listdir(self.vault + "/packs"))
+        machine.run("vault", "collect")
+        vault = Vault(self.vault, support.PASSPHRASE.encode(), Report(io.StringIO()))
+        log = audit.read_log(vault.store, vault.id, vault.vault_keys, vault.report)
+        self.assertEqual([g.role for g in log.grants.values()], [audit.MAINTAINER])
+        self.assertEqual(log.rules["head"][0], len(vault.store.list("audit")))
+        self.assertEqual(log.rules["generation"], 1)
+        made, = os.listdir(self.vault + "/collections")
+        steps = os.listdir(f"{self.vault}/collections/{made}")
+        for step in steps:
+            runs.decode_run_object(support.read(f"{self.vault}/collections/{made}/{step}"), vault.id,
+                                   bytes.fromhex(made), step, log)
+        self.assertIn("vouched", steps)
+        self.assertEqual(set(os.listdir(self.vault + "/packs")) - before, {made})
+        self.assertEqual([p.id.hex() for p in vault.points()], list(expected))
+        self.assertEqual(vault.report.defects, 0)
+        for point, tree in expected.items():
+            self.assert_extracts(point, tree)
+
     def test_recovery_code_and_standard_input(self):
         machine = self.machine()
         created = machine.create("--recovery-code", "--name", "a name")

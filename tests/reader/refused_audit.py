@@ -361,6 +361,8 @@ class Lifecycle(RefusalTest):
                  time_ns=self.time_ns + 15 * DAY_NS)
         self.good(NOTE, granted=SECOND, seed=SECOND_SEED)
         self.bad(action(11, item, u64(0)))  # done
+        asked = self.good(request(GENERATION))  # may be asked for, in vain
+        self.bad(action(16, u64(asked[0]), asked[1]), **self.by_approver())
         asked = self.good(request(action(14, b"\0")))
         self.good(action(16, u64(asked[0]), asked[1]), **self.by_approver())
         self.good(action(2, APPROVER))
