@@ -470,8 +470,8 @@ class RealVaultTest(support.EndToEndTest):
         """The program's own log and runs: nothing is passed over, and what a collector copied into
         packs of its own is found there."""
         machine, expected = self.created(), {}
-        for i in range(4):
-            support.write(self.source + f"/{i}", support.noise(300_000, i))
+        for i in range(3):  # small packs of more than 8 MiB: they are merged
+            support.write(self.source + f"/{i}", support.noise(5_000_000, i))
             expected[machine.backup(self.source).summary["point"]] = self.described(self.source)
         machine.run("vault", "key", "rotate", "recovery", passphrase=support.PASSPHRASE,
                     env={"HOLDFAST_NEW_PASSPHRASE": support.PASSPHRASE})
