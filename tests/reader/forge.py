@@ -72,6 +72,25 @@ def new_session(vault, domain, item, agent, agent_secret, generation, recovery_p
     return keys.Wrap(session, agent, item, generation, crypto.KEM_X25519, enc), key
 
 
+# --- Audit log -------------------------------------------------------------------------------
+
+DAY_NS = 86_400 * 10**9
+T0 = 1_800_000_000 * 10**9  # later than everything in the vectors
+
+
+def action(number, *fields):
+    return bytes([number]) + b"".join(fields)
+
+
+def grant(granted, key, role=1):
+    return action(1, granted, key, bytes([role]), block(b"label"))
+
+
+def point_list(*points):
+    """Of (sequence, hash)."""
+    return listed([u64(n) + digest for n, digest in points])
+
+
 # --- Packs -----------------------------------------------------------------------------------
 
 class Part:
@@ -143,6 +162,7 @@ class SmallVault:
         self.roster_key = v["roster2.roster_key"]
         self.vault_seed = v["slot.vault_secret"][5:37]
         self.recovery_public = crypto.x25519_public(v["session2.recovery_private_key"])
+        self.maintainer, self.maintainer_seed = v["maintainer.id"], v["maintainer.private_key"]
 
     def at(self, name):
         return os.path.join(self.path, name)
@@ -176,6 +196,35 @@ class SmallVault:
         return new_session(self.id, domain or self.domain, item or self.item,
                            more.pop("agent", self.agent), more.pop("agent_secret", self.agent_secret),
                            1, self.recovery_public, **more)
+
+    def entry(self, *actions, seed=None, granted=None, generation=1, time_ns=T0, previous=None,
+              sequence=None, vault=None, tail=b""):
+        """Puts an audit entry behind the last one, by the vault key unless told otherwise. Returns
+        its name."""
+        there = self.store.list("audit")
+        if previous is None:
+            previous = int(there[-1][-10:]), crypto.sha256(self.get(there[-1]))
+        sequence = sequence or int(there[-1][-10:]) + 1
+        name = f"audit/{spell(sequence)}"
+        signer = b"\1" + granted if granted else b"\0" + u32(generation)
+        self.put(name, sign(b"HFV1AUDI" + (vault or self.id) + u64(sequence) + u64(previous[0])
+                            + previous[1] + u64(time_ns) + signer + listed(actions) + tail,
+                            seed or (self.maintainer_seed if granted else self.vault_seed)))
+        return name
+
+    def tombstone(self, session, run, maintainer=None, seed=None, vault=None):
+        name = f"sessions/{session.hex()}/tombstone-{run.hex()}"
+        self.put(name, sign(b"HFV1TOMB" + (vault or self.id) + session + run
+                            + (maintainer or self.maintainer) + u64(1),
+                            seed or self.maintainer_seed))
+        return name
+
+    def closing(self, run, rows, maintainer=None, seed=None, vault=None, magic=b"HFV1CLOS"):
+        name = f"collections/{run.hex()}/closing"
+        self.put(name, sign(magic + (vault or self.id) + run + (maintainer or self.maintainer)
+                            + u64(1) + u32(0) + u32(len(rows)) + b"".join(rows),
+                            seed or self.maintainer_seed))
+        return name
 
     def replace_pack(self, name, change, vault=None, domain=None):
         """Takes a pack apart, lets change(parts) at it, and puts the result in its place, with every

@@ -13,12 +13,13 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "e2e")]
 
 import support  # noqa: E402
-from forge import SmallVault, decode_parts, encode_pack, encode_wrap, new_session, \
+from forge import SmallVault, action, decode_parts, encode_pack, encode_wrap, new_session, \
     read_vectors  # noqa: E402
-from holdfast_reader import crypto, keys, maps, packs, points, wire  # noqa: E402
+from holdfast_reader import audit, crypto, keys, maps, packs, points, runs, wire  # noqa: E402
 from holdfast_reader.chunks import chunk_id  # noqa: E402
 from holdfast_reader.vault import Report, Vault  # noqa: E402
 from refusals import SignedObjects, run_reader  # noqa: E402,F401
+from refused_audit import Lifecycle  # noqa: E402,F401
 from refused_packs import Packs  # noqa: E402,F401
 
 
@@ -260,6 +261,24 @@ class Vectors(unittest.TestCase):
             self.same(f"point{n}.body", crypto.open_with_nonce(key, m.sealed_body, associated, "body"))
             points.open_body(m, self.vault.id, roster, session_keys)
 
+    def test_audit_log(self):
+        v, small = self.v, self.small
+        log = audit.read_log(self.vault.store, self.vault.id, self.vault.vault_keys,
+                             self.vault.report)
+        self.same("maintainer.public_key", log.maintainer_key(v("maintainer.id")))
+        self.assertEqual(list(log.grants), [v("maintainer.id")])
+        self.compared.update(("maintainer.id", "maintainer.private_key"))
+        self.assertEqual(crypto.ed25519_public(v("maintainer.private_key")),
+                         v("maintainer.public_key"))
+        last = v("object.audit/0000000002")
+        self.assertEqual(log.rules["head"], (2, crypto.sha256(last)))
+        self.assertEqual(log.rules["generation"], 1)
+        # Written again, as the forger writes his.
+        os.remove(small.at("audit/0000000002"))
+        time_ns = int.from_bytes(last[72:80], "little")
+        small.entry(action(3), time_ns=time_ns)
+        self.assertEqual(small.get("audit/0000000002"), last)
+
     def test_content(self):
         """The steps from a passphrase to a file, with index runs and without."""
         for use_index in (True, False):
@@ -303,7 +322,7 @@ class Vectors(unittest.TestCase):
         """Those that no other test takes apart whole."""
         v, store = self.v, self.vault.store
         self.compared.update(self.named("object."))
-        listed = [n for p in ("collections", "index", "keys", "packs", "points", "proofs", "roster",
+        listed = [n for p in ("audit", "collections", "index", "keys", "packs", "points", "proofs", "roster",
                               "sessions", "succession") for n in store.list(p)] + ["vault"]
         self.assertEqual(sorted("object." + n for n in listed), sorted(self.named("object.")))
         for name in store.list("index"):
@@ -315,10 +334,16 @@ class Vectors(unittest.TestCase):
                     for c, i in enumerate(segment.ids):
                         self.assertIn((pack, s, c), list(run.find(i)))
             self.assertEqual(list(run.find(bytes(32))), [])
-        runs = points.tombstones(store, self.vault.id, self.vault.report)
-        self.assertEqual(sorted(runs), [v("session2.id"), v("session3.id")])
-        for run in {r for session in runs.values() for r in session}:
-            points.decode_closing(v(f"object.collections/{run.hex()}/closing"), self.vault.id, run)
+        log = audit.read_log(store, self.vault.id, self.vault.vault_keys, self.vault.report)
+        found = runs.tombstones(store, self.vault.id, runs.tombstone_names(store), log,
+                                self.vault.report)
+        self.assertEqual(sorted(found), [v("session2.id"), v("session3.id")])
+        steps = set()
+        for name in store.list("collections"):
+            _, run, step = name.split("/")
+            steps.add(step)
+            runs.decode_run_object(v("object." + name), self.vault.id, bytes.fromhex(run), step, log)
+        self.assertEqual(steps | {"vouched", "abort"}, set(runs.STEPS))
         proof = v(self.named("object.proofs/")[0])
         self.assertTrue(crypto.verifies(crypto.ed25519_public(self.small.vault_seed), proof[-64:],
                                         proof[:-64]))
@@ -387,6 +412,16 @@ class RealVaultTest(support.EndToEndTest):
         self.assert_same_tree(expected, self.described(to + self.source))
         support.remove_tree(to)
 
+    def audit_log(self):
+        """(vault, state), after every entry counted."""
+        vault = Vault(self.vault, support.PASSPHRASE.encode(), Report(io.StringIO()))
+        log = audit.read_log(vault.store, vault.id, vault.vault_keys, vault.report)
+        self.assertEqual([g.role for g in log.grants.values()], [audit.MAINTAINER])
+        self.assertEqual(log.rules["head"][0], len(vault.store.list("audit")))
+        self.assertEqual(log.rules["generation"], len(vault.vault_keys) - 1)
+        self.assertEqual(vault.report.defects, 0)
+        return vault, log
+
     def test_odd_tree_through_rotations(self):
         """An odd tree, files of several packs and with maps of several levels, and after each kind
         of rotation a change and another point. All points stay readable; old slots do not."""
@@ -422,6 +457,7 @@ class RealVaultTest(support.EndToEndTest):
         self.assertEqual({(r[4], r[5]) for r in rows}, {("a label", self.source)})
         for point, tree in expected.items():
             self.assert_extracts(point, tree)
+        self.audit_log()
         last = list(expected)[-1]
         for name in ("/big", "/many holes", "/after/slot"):
             ran = self.reader("cat", last, self.source + name)
@@ -440,6 +476,28 @@ class RealVaultTest(support.EndToEndTest):
         ran = machine.run("points", passphrase=support.PASSPHRASE, expect=1)
         self.assertIn("rotated", ran.err)
         machine.run("restore", last, "--to", self.path("no"), passphrase=support.PASSPHRASE, expect=1)
+
+    def test_collected(self):
+        """The program's own log and runs: nothing is passed over, and what a collector copied into
+        packs of its own is found there."""
+        machine, expected = self.created(), {}
+        for i in range(3):  # small packs of more than 8 MiB: they are merged
+            support.write(self.source + f"/{i}", support.noise(5_000_000, i))
+            expected[machine.backup(self.source).summary["point"]] = self.described(self.source)
+        before = set(os.listdir(self.vault + "/packs"))
+        machine.run("vault", "collect")
+        vault, log = self.audit_log()
+        made, = os.listdir(self.vault + "/collections")
+        steps = os.listdir(f"{self.vault}/collections/{made}")
+        for step in steps:
+            runs.decode_run_object(support.read(f"{self.vault}/collections/{made}/{step}"), vault.id,
+                                   bytes.fromhex(made), step, log)
+        self.assertIn("vouched", steps)
+        self.assertEqual(set(os.listdir(self.vault + "/packs")) - before, {made})
+        self.assertEqual([p.id.hex() for p in vault.points()], list(expected))
+        self.assertEqual(vault.report.defects, 0)
+        for point, tree in expected.items():
+            self.assert_extracts(point, tree)
 
     def test_recovery_code_and_standard_input(self):
         machine = self.machine()

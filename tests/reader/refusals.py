@@ -19,7 +19,7 @@ from forge import SmallVault, block, encode_wrap, seal, sign, with_digest
 from holdfast_reader import cli, crypto
 from holdfast_reader.wire import u32, u64
 
-OTHER = bytes(range(0xf0, 0x100))  # an id of nothing
+OTHER = bytes(range(0xa1, 0xb1))  # an id of nothing
 STRANGER = b"\x5a" * 32  # a seed that nobody enrolled
 
 
@@ -236,44 +236,63 @@ class SignedObjects(RefusalTest):
 
     # --- Tombstones, closing lists, session objects
 
-    def tombstone(self, session, run):
-        name = f"sessions/{session.hex()}/tombstone-{run.hex()}"
-        body = b"HFV1TOMB" + self.small.id + session + run + u64(1)
-        self.small.put(name, with_digest(body))
-        return name
-
-    def closing(self, run, rows):
-        body = b"HFV1CLOS" + self.small.id + run + u32(0) + u32(len(rows)) + b"".join(rows)
-        self.small.put(f"collections/{run.hex()}/condemned",
-                       with_digest(b"HFV1COND" + self.small.id + run + u32(0)))
-        self.small.put(f"collections/{run.hex()}/closing", with_digest(body))
-
     def test_second_tombstone(self):
         """A point counts only if the closing lists of all runs name it."""
         small, session = self.small, self.small.vectors["session2.id"]
-        self.tombstone(session, OTHER)
+        small.tombstone(session, OTHER)
         self.assert_points(self.ids[:1])
         row = small.item + u64(2) + small.vectors["point2.id"]
-        self.closing(OTHER, [row])
+        small.closing(OTHER, [row])
         self.assert_points(self.ids)
         for wrong in (bytes(16) + row[16:], row[:16] + u64(3) + row[24:], row[:24] + bytes(32)):
-            self.closing(OTHER, [wrong])
+            small.closing(OTHER, [wrong])
             self.assert_points(self.ids[:1])
-        # Damage says nothing: the point is not taken, and that is a defect.
-        self.closing(OTHER, [row])
-        name = f"collections/{OTHER.hex()}/closing"
-        data = small.get(name)
-        for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:-1], data + b"\0", b"",
-                        with_digest(data[:8] + OTHER + data[24:-32])):
-            small.put(name, damaged)
-            self.assertIn("0000000002", self.assert_points(self.ids[:1], reader_code=3))
-            self.check(expect=1)
 
-    def test_damaged_tombstone_is_one(self):
-        name = self.tombstone(self.small.vectors["session1.id"], OTHER)
-        self.small.put(name, b"")
-        self.assert_points(self.ids[1:], reader_code=3)
-        self.check(expect=1)
+    def test_closing_list_that_is_not_to_be_believed(self):
+        """It says nothing: the point is not taken, and that is a defect."""
+        small = self.small
+        small.tombstone(small.vectors["session2.id"], OTHER)
+        row = small.item + u64(2) + small.vectors["point2.id"]
+        name = small.closing(OTHER, [row])
+        self.assert_points(self.ids)
+        data = small.get(name)
+        for damaged in (data[:-1] + bytes([data[-1] ^ 1]), data[:-1], data + b"\0", b""):
+            with self.subTest(len(damaged)):
+                small.put(name, damaged)
+                self.assertIn("0000000002", self.assert_points(self.ids[:1], reader_code=3))
+                self.check(expect=1)
+        for why, forged in (("stranger", {"seed": STRANGER}), ("agent", {"seed": small.signing_seed}),
+                            ("nobody's id", {"maintainer": OTHER}), ("vault", {"vault": OTHER}),
+                            ("magic", {"magic": b"HFV1COND"})):
+            with self.subTest(why):
+                small.closing(OTHER, [row], **forged)
+                self.assertIn("0000000002", self.assert_points(self.ids[:1], reader_code=3))
+                self.check(expect=1)
+
+    def test_tombstone_that_is_none(self):
+        """Whoever may put objects hides no point: it takes a maintainer's key."""
+        small, session = self.small, self.small.vectors["session1.id"]
+        name = small.tombstone(session, OTHER)
+        self.assert_points(self.ids[1:])
+        self.check()
+        good = small.get(name)
+        for damaged in (b"", good[:-1], good + b"\0", good[:-1] + bytes([good[-1] ^ 1]),
+                        good[:80] + crypto.sha256(good[:80]),  # as they were once
+                        small.get(f"sessions/{small.vectors['session2.id'].hex()}/tombstone-"
+                                  + bytes(range(0xe0, 0xf0)).hex())):
+            with self.subTest(len(damaged)):
+                small.put(name, damaged)
+                self.assertIn(name, self.assert_points(self.ids, reader_code=3))
+                self.assertIn(name, self.check(expect=1).out)
+        for why, forged in (("stranger", {"seed": STRANGER}), ("agent", {"seed": small.signing_seed}),
+                            ("agent, by its id", {"seed": small.signing_seed,
+                                                  "maintainer": small.agent}),
+                            ("vault key", {"seed": small.vault_seed}),
+                            ("nobody's id", {"maintainer": OTHER}), ("vault", {"vault": OTHER})):
+            with self.subTest(why):
+                small.tombstone(session, OTHER, **forged)
+                self.assertIn(name, self.assert_points(self.ids, reader_code=3))
+                self.assertIn(name, self.check(expect=1).out)
 
     def test_session_objects_under_other_names(self):
         """Readers of data need none of them; a check looks at all."""

@@ -29,7 +29,8 @@ def points_command(vault, _):
         print(point.id.hex(), printable(body.item_name) if body else point.item.hex(), m.sequence,
               time_text(m.time_ns), printable(b",".join(m.labels)) or "-",
               printable(b" ".join(body.paths)) if body else "damaged",
-              "incomplete" if m.incomplete else "complete", sep="\t")
+              ("incomplete" if m.incomplete else "complete")
+              + (", deleted" if point.deleted else ""), sep="\t")
 
 
 def ls_command(vault, options):

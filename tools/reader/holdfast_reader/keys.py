@@ -187,7 +187,7 @@ class Successions:
 
 
 def unlock(store, description, text, report):
-    """The vault secret that is taken and the vault key of its generation."""
+    """The vault secret that is taken and the vault keys up to its generation."""
     opened, damaged = [], []
     for name in store.list("keys"):
         slot_id = hex_id(name.split("/", 1)[1], 16)
@@ -228,7 +228,7 @@ def unlock(store, description, text, report):
         elif successions.has_successor(secret.generation, report):
             why = "the slot is out of date: its generation has a successor"
         else:
-            return secret, vault_key
+            return secret, successions.keys[:secret.generation + 1]
         report.defect(name, why)
     for name, reason in damaged:
         report.defect(name, reason)

@@ -1,11 +1,9 @@
-"""Manifests, and which of them are recovery points: manifest.md and, of session.md, tombstones and
-closing lists."""
+"""Manifests, and which of them are recovery points: manifest.md."""
 
 import dataclasses
 import itertools
-import re
 
-from . import crypto, keys
+from . import audit, crypto, keys, runs
 from .store import decimal, hex_id, spell
 from .wire import LABEL_BYTES_MAX, MIB, PATH_BYTES_MAX, TEXT_BYTES_MAX, Cursor, Refused, refuse_if, u64
 
@@ -98,76 +96,7 @@ class Point:
     item: bytes
     manifest: Manifest
     body: Body = None  # None: damaged, its content is not to be taken for the agent's
-
-
-# --- Tombstones and closing lists ------------------------------------------------------------
-
-def decode_closing(data, vault, run):
-    """(packs, manifests): (session, hash) and (item, sequence, hash) each."""
-    what = f"collections/{run.hex()}/closing"
-    c = Cursor(keys.digested(data, b"HFV1CLOS", what), what)
-    c.take(8)
-    c.expect(vault, "vault")
-    c.expect(run, "run than its name says")
-
-    def rows(row, row_bytes):
-        count = c.u32()
-        c.refuse_if(count * row_bytes > c.left, f"no room for {count} rows")
-        return [row() for _ in range(count)]
-
-    packs = rows(lambda: (c.take(16), c.take(32)), 48)
-    manifests = rows(lambda: (c.take(16), c.u64(), c.take(32)), 56)
-    c.finish()
-    return packs, manifests
-
-
-def decode_tombstone(data, vault, session, run):
-    what = f"sessions/{session.hex()}/tombstone-{run.hex()}"
-    c = Cursor(keys.digested(data, b"HFV1TOMB", what), what)
-    c.take(8)
-    c.expect(vault, "vault")
-    c.expect(session, "session than its name says")
-    c.expect(run, "run than its name says")
-    c.time()
-    c.finish()
-
-
-def tombstones(store, vault, report):
-    """Runs by session. The name is what counts."""
-    runs = {}
-    for name in store.list("sessions"):
-        found = re.fullmatch(r"sessions/([0-9a-f]{32})/tombstone-([0-9a-f]{32})", name)
-        if not found:
-            continue
-        session, run = (bytes.fromhex(g) for g in found.groups())
-        runs.setdefault(session, []).append(run)
-        try:
-            data = store.get(name)
-            if data is not None:
-                decode_tombstone(data, vault, session, run)
-        except Refused as refused:
-            report.defect(name, f"counts as a tombstone, but {refused}")
-    return runs
-
-
-class Closings:
-    """What the closing lists name, each read once."""
-
-    def __init__(self, store, vault):
-        self.store, self.vault, self.kept = store, vault, {}
-
-    def names(self, run, row):
-        """Whether the run's closing list has this manifest. Refused if the list is damaged."""
-        if run not in self.kept:
-            try:
-                data = self.store.get(f"collections/{run.hex()}/closing")
-                rows = () if data is None else decode_closing(data, self.vault, run)[1]
-                self.kept[run] = frozenset(rows), None
-            except Refused as refused:
-                self.kept[run] = None, str(refused)
-        rows, damage = self.kept[run]
-        refuse_if(rows is None, damage)
-        return row in rows
+    deleted: bool = False  # softly: it can be brought back for a while
 
 
 # --- Which manifests count -------------------------------------------------------------------
@@ -201,16 +130,20 @@ def open_body(manifest, vault, roster, session_keys):
     return body
 
 
-def list_points(store, vault, roster, session_keys, report):
-    """All recovery points, by item and sequence."""
+def list_points(store, vault, vault_keys, roster, session_keys, report):
+    """All recovery points, by item and sequence. `vault_keys`: by generation, all believed."""
     names = {}
     for name in store.list("points"):
         if point_name(name):
             names[name] = point_name(name)
         else:
             report.defect(name, "is no recovery point's name")
-    # After points/: a tombstone that is missed here was put after its manifest was seen.
-    buried, closings = tombstones(store, vault, report), Closings(store, vault)
+    # After points/: a tombstone that is missed here was put after its manifest was seen. After
+    # both the log: it has every grant, and the record of every point that was gone by then.
+    tombstone_names = list(runs.tombstone_names(store))
+    lifecycle = audit.read_log(store, vault, vault_keys, report)
+    buried = runs.tombstones(store, vault, tombstone_names, lifecycle, report)
+    closings = runs.Closings(store, vault, lifecycle)
     points = []
     for name, (item, sequence) in sorted(names.items(), key=lambda n: n[1]):
         try:
@@ -219,6 +152,8 @@ def list_points(store, vault, roster, session_keys, report):
                 continue
             manifest = check_manifest(data, vault, roster, item, sequence)
             row = (item, sequence, crypto.sha256(data))
+            if lifecycle.is_purged(*row):
+                continue
             # Every list is looked at, so that a damaged one is reported whatever the others say.
             named = [closings.names(run, row) for run in buried.get(manifest.wrap.session, ())]
         except Refused as refused:
@@ -227,18 +162,18 @@ def list_points(store, vault, roster, session_keys, report):
         if not all(named):
             report.remark(name, "is what an interrupted commit left")
             continue
-        point = Point(row[2], item, manifest)
+        point = Point(row[2], item, manifest, deleted=lifecycle.is_deleted(*row))
         try:
             point.body = open_body(manifest, vault, roster, session_keys)
         except Refused as refused:
             report.defect(name, f"damaged: {refused}")
         points.append(point)
-    _compare(points, set(names.values()), report)
+    _compare(points, set(names.values()) | set(lifecycle.purged), report)
     return points
 
 
 def _gaps(line, item, numbers):
-    """Numbers that must have had a point and have no object. `line`: the item's points in order."""
+    """Numbers that must have had a point and have no object and no record. `line`: the item's points in order."""
     last = max(m.previous[0] for m in line)
     # Numbers between a point and the one before it, as its agent knew it, were never points.
     skipped = [(m.previous[0], m.sequence) for m in line]

@@ -44,18 +44,21 @@ class Vault:
             raise Stop(f"{path} is no vault")
         self.description = keys.decode_description(data)
         self.id = self.description.vault
-        self.secret, vault_key = keys.unlock(self.store, self.description, text, report)
-        self.roster = keys.roster_in_force(self.store, self.id, self.secret, vault_key, report)
+        self.secret, self.vault_keys = keys.unlock(self.store, self.description, text, report)
+        self.roster = keys.roster_in_force(self.store, self.id, self.secret, self.vault_keys[-1],
+                                           report)
         self.session_keys = keys.SessionKeys(self.id, self.secret, self.roster)
         self.domains = {}
 
     def points(self):
-        return points.list_points(self.store, self.id, self.roster, self.session_keys, self.report)
+        return points.list_points(self.store, self.id, self.vault_keys, self.roster,
+                                  self.session_keys, self.report)
 
     def point(self, wanted):
-        """By its id, the first digits of one, or "latest"."""
+        """By its id, the first digits of one, or "latest", which was not deleted."""
         listed = self.points()
         if wanted == "latest":
+            listed = [p for p in listed if not p.deleted]
             listed = sorted(listed, key=lambda p: p.manifest.time_ns)[-1:]
         else:
             listed = [p for p in listed if wanted and p.id.hex().startswith(wanted)]
