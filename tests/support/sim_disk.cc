@@ -80,7 +80,7 @@ class SimReadableFile final : public io::ReadableFile {
     const Bytes& data = inode_->data;
     if (offset >= data.size()) return size_t{0};
     const size_t n = std::min<uint64_t>(out.size(), data.size() - offset);
-    std::memcpy(out.data(), data.data() + offset, n);
+    if (n > 0) std::memcpy(out.data(), data.data() + offset, n);
     return n;
   }
   Result<ByteView> map() override { return ByteView{}; }  // cannot be mapped
