@@ -275,11 +275,13 @@ class SignedObjects(RefusalTest):
         name = small.tombstone(session, OTHER)
         self.assert_points(self.ids[1:])
         self.check()
-        good = small.get(name)
+        good, second = small.get(name), small.vectors["session2.id"]
+        elsewhere = small.tombstone(second, OTHER)  # of another session, by the same run
+        moved = small.get(elsewhere)
+        small.remove(elsewhere)
         for damaged in (b"", good[:-1], good + b"\0", good[:-1] + bytes([good[-1] ^ 1]),
                         good[:80] + crypto.sha256(good[:80]),  # as they were once
-                        small.get(f"sessions/{small.vectors['session2.id'].hex()}/tombstone-"
-                                  + bytes(range(0xe0, 0xf0)).hex())):
+                        good[:24] + OTHER + good[40:], moved):
             with self.subTest(len(damaged)):
                 small.put(name, damaged)
                 self.assertIn(name, self.assert_points(self.ids, reader_code=3))

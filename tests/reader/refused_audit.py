@@ -304,6 +304,7 @@ class Lifecycle(RefusalTest):
         self.good(action(10, item, u64(7), block(b"why")), action(10, OTHER, u64(0), block(b"")))
         self.bad(soft_delete(item, BY_HAND, first))
         self.bad(soft_delete(OTHER, BY_HAND, first))
+        self.bad(soft_delete(item, BY_HAND, (9, bytes(32)), (8, bytes(32))))  # does not rise
         self.good(soft_delete(item, BY_HAND, (8, bytes(32))))
         self.bad(action(11, item, u64(8)))
         self.bad(action(11, item, u64(0)))
@@ -361,6 +362,10 @@ class Lifecycle(RefusalTest):
                  time_ns=self.time_ns + 15 * DAY_NS)
         self.good(NOTE, granted=SECOND, seed=SECOND_SEED)
         self.bad(action(11, item, u64(0)))  # done
+        self.bad(request(request(NOTE)))
+        asked = self.good(request(action(18, item, u64(4))))
+        self.good(action(16, u64(asked[0]), asked[1]), **self.by_approver())
+        self.bad(action(16, u64(asked[0]), asked[1]), **self.by_approver())  # once
         asked = self.good(request(GENERATION))  # may be asked for, in vain
         self.bad(action(16, u64(asked[0]), asked[1]), **self.by_approver())
         asked = self.good(request(action(14, b"\0")))
