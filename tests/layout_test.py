@@ -45,7 +45,7 @@ ARROWS = {
     "backup-agent/upload": BASE + VAULT_FRONT + ["backup-agent/scan", "backup-agent/chunk"],
     "tools/holdfast": BASE + VAULT + AGENT,
     "tools/format-vectors": BASE + VAULT,
-    "tools/benchmark": BASE,
+    "tools/benchmark": BASE + VAULT,
 }
 # Compiled in other build directories than the tests'.
 BUILT_ELSEWHERE = {"tests/fuzz/libfuzzer.cc": "tools/fuzz"}

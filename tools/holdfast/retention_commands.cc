@@ -241,8 +241,8 @@ int apply(const GlobalOptions& global, const RetentionArguments& a) {
   if (!session.ok()) return out.fail(session.error());
   const auto item = only_item(*session, a);
   if (!item.ok()) return out.fail(item.error());
-  const auto applied = vault::with_reserve(
-      session->vault->store(), [&] { return session->lifecycle->apply(*item); });
+  const auto applied = vault::with_reserve(session->vault->store(),
+                                           [&] { return session->lifecycle->apply(*item); });
   if (!applied.ok()) return out.fail(applied.error());
   for (const auto& plan : applied->plans) print_plan(out, *session, plan, a);
   out.line(format_count(applied->soft_deleted) + " points expired (soft-deleted for " +
