@@ -11,6 +11,9 @@ int mount(const GlobalOptions& global, const backup_agent::MountOptions& options
   Output out(global);
   auto session = ReadSession::open(global, out);
   if (!session.ok()) return out.fail(session.error());
+  // What was deleted is there to be brought back, not to be looked at in passing.
+  std::erase_if(session->points.points,
+                [](const vault::RecoveryPoint& p) { return p.deleted.has_value(); });
   const auto mounted = [&] {
     out.object({{"type", "mounted"}, {"directory", json_text(options.directory)}});
     out.line("mounted " + std::to_string(session->points.points.size()) + " recovery points on " +
