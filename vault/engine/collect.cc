@@ -315,7 +315,12 @@ class Collection {
   Status end_dead_run(const ListedRun& r) {
     TRY(const auto aborted, load_mark(c_, r.run, kAbortMagic, kStepAbort));
     if (r.has_abort && (!aborted || aborted->maintainer != c_.keys.id)) return {};
-    if (!aborted) TRYV(put_mark(c_, r.run, kAbortMagic, kStepAbort));
+    if (!aborted) {
+      TRYV(put_mark(c_, r.run, kAbortMagic, kStepAbort));
+      // Two may have found none, and put theirs: only one of them is there.
+      TRY(const auto whose, load_mark(c_, r.run, kAbortMagic, kStepAbort));
+      if (!whose || whose->maintainer != c_.keys.id) return {};
+    }
     TRY(const auto verdict, load_mark(c_, r.run, kVerdictMagic, kStepVerdict));
     if (verdict) {
       TRY(const auto closing, load_run_list<ClosingList>(c_, r.run, kStepClosing));

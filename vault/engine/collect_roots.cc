@@ -37,7 +37,7 @@ class Gatherer {
         sort();
         return std::move(out_);
       }
-      // A session ended between the two looks: its own point is there now.
+      // A session was over between the two looks: its own point may be there now.
       TRY(sessions_, survey_sessions(c_));
     }
     return Error{std::make_error_code(std::errc::resource_unavailable_try_again),
@@ -47,7 +47,12 @@ class Gatherer {
  private:
   Status take_points() {
     TRY(const auto list, list_points(c_.store, description_, c_.roster));
-    for (const RecoveryPoint& p : list.points) take(p.manifest, p.stored_ns);
+    for (const RecoveryPoint& p : list.points) {
+      take(p.manifest, p.stored_ns);
+      if (was_given_up(p.manifest)) {
+        out_.tombstoned.push_back({p.manifest.item(), p.manifest.sequence, p.sha256});
+      }
+    }
     out_.points = list.points.size();
     std::set<std::string> looked_at;
     for (const PointDefect& d : list.defects) {
@@ -96,19 +101,25 @@ class Gatherer {
     return true;
   }
 
+  // By this run.
+  bool was_given_up(const Manifest& m) const {
+    const auto s = sessions_.find(m.session());
+    return run_ && s != sessions_.end() && s->second.tombstones.contains(*run_);
+  }
+
   Status take_if_given_up(const std::string& name) {
     if (!run_) return {};
     TRY(const auto loaded, load(name));
     if (!loaded) return {};
-    const auto s = sessions_.find(loaded->manifest.session());
-    if (s == sessions_.end() || !s->second.tombstones.contains(*run_)) return {};
     const Manifest& m = loaded->manifest;
+    if (!was_given_up(m)) return {};
     take(m, loaded->stored_ns);
     out_.tombstoned.push_back({m.item(), m.sequence, loaded->sha256});
     return {};
   }
 
-  // False if the base of an open session went away, which happens only when the session ended.
+  // False if the base of an open session went away, which happens only when the session ended, or
+  // another run gave it up.
   Result<bool> take_bases() {
     for (const auto& [id, s] : sessions_) {
       if (!s.is_open() || !s.begin || s.begin->base_sequence == 0) continue;
@@ -123,9 +134,21 @@ class Gatherer {
       if (ended.ok() || (!begun.ok() && is_absent(begun.error()))) return false;
       if (!begun.ok()) return begun.error();
       if (!is_absent(ended.error())) return ended.error();
+      TRY(const bool given_up, has_tombstone(id));
+      if (given_up) return false;
       // Still open, without its base: it was gone when the session looked, and is not built on.
     }
     return true;
+  }
+
+  // One that a maintainer signed: an agent must not be able to keep us from ever coming to an end.
+  Result<bool> has_tombstone(const SessionId& session) {
+    TRY(const auto runs, tombstones_of(c_.store, session));
+    for (const RunId& run : runs) {
+      TRY(const bool is_one, is_tombstone(c_.store, c_.vault, session, run, c_.maintainers));
+      if (is_one) return true;
+    }
+    return false;
   }
 
   void sort() {

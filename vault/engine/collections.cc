@@ -115,26 +115,29 @@ Result<bool> is_tombstone(Store& store, const VaultId& vault, const SessionId& s
   return key != maintainers.keys.end() && verify_object(*object, key->second, "tombstone").ok();
 }
 
-Result<bool> manifest_counts(Store& store, const Manifest& manifest,
-                             const crypto::Digest& manifest_sha256,
-                             const Maintainers& maintainers) {
+Result<Counts> manifest_counts(Store& store, const Manifest& manifest,
+                               const crypto::Digest& manifest_sha256,
+                               const Maintainers& maintainers) {
   TRY(const auto runs, tombstones_of(store, manifest.session()));
+  Counts result = Counts::yes;
   const SeenManifest self{manifest.item(), manifest.sequence, manifest_sha256};
   for (const RunId& run : runs) {
     TRY(const bool is_one,
         is_tombstone(store, manifest.vault, manifest.session(), run, maintainers));
     if (!is_one) continue;
     TRY(const auto object, get_run_object(store, manifest.vault, run, kStepClosing, maintainers));
-    // No closing list: the run never freed anything, but it may still; the point does not count.
-    if (!object) return false;
+    if (!object) {
+      result = Counts::undecided;
+      continue;
+    }
     const auto closing = decode_closing(*object);
     if (!closing.ok()) return Error{Errc::damaged, collection_name(run, kStepClosing)};
     if (std::find(closing->manifests.begin(), closing->manifests.end(), self) ==
         closing->manifests.end()) {
-      return false;
+      return Counts::no;
     }
   }
-  return true;
+  return result;
 }
 
 }  // namespace holdfast::vault

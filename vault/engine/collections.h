@@ -37,10 +37,15 @@ Result<bool> is_tombstone(Store& store, const VaultId& vault, const SessionId& s
                           const RunId& run, const Maintainers& maintainers);
 
 // Whether a manifest counts: its session has no tombstone that a maintainer signed, or every such
-// tombstone's closing list names it. Errors: Errc::damaged for a closing list that cannot be
-// believed; the store's.
-Result<bool> manifest_counts(Store& store, const Manifest& manifest,
-                             const crypto::Digest& manifest_sha256, const Maintainers& maintainers);
+// tombstone's closing list names it. Undecided: no closing list leaves it out, but there is a
+// tombstone whose run has none yet, or died before. It may have been reported, so readers take it
+// for a point and collectors keep what it needs; but that run may free some of it if it was not, so
+// nobody builds on it. Errors: Errc::damaged for a closing list that cannot be believed; the
+// store's.
+enum class Counts { no, undecided, yes };
+Result<Counts> manifest_counts(Store& store, const Manifest& manifest,
+                               const crypto::Digest& manifest_sha256,
+                               const Maintainers& maintainers);
 
 // Whether a maintainer signed this object of a run. Errors: Errc::damaged if it is of another vault
 // or run, if no known maintainer is named, or if the signature does not verify.

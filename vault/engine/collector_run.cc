@@ -160,7 +160,10 @@ Status tidy_runs_and_sessions(const Collector& c, const Survey& survey, int64_t 
   TRY(const auto named, sessions_of_manifests(c));
   std::set<RunId> burying;  // whose closing lists are still asked for
   for (const auto& [id, s] : survey.sessions) {
-    const bool idle = s.end || survey.now_ns - s.last_sign_ns >= dead_ns;
+    // One that was given up may only have stalled, for weeks perhaps. When it goes on it has to
+    // find the tombstone.
+    const bool dead = s.tombstones.empty() && survey.now_ns - s.last_sign_ns >= dead_ns;
+    const bool idle = s.end || dead;
     if (idle && !s.is_open() && !named.contains(id) && !with_packs.contains(id)) {
       TRYV(remove_objects(c, s.objects));
     } else {

@@ -151,7 +151,7 @@ Result<PointList> list_points(Store& store, const Description& description, cons
         continue;
       }
       if (!counts.ok()) return std::move(counts).error();
-      if (!*counts) {
+      if (*counts == Counts::no) {
         list.remarks.push_back({object.name,
                                 "of a session that a collector gave up; its backup was "
                                 "committed under another number, or not at all"});

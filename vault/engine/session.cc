@@ -193,7 +193,7 @@ Status Session::check_base() {
   auto counts = manifest_counts(store_, *manifest, request_.base->sha256, *maintainers_);
   // A closing list that cannot be read: better to look every id up than to believe the base.
   if (!counts.ok() && counts.error().code != Errc::damaged) return std::move(counts).error();
-  base_valid_ = counts.ok() && *counts;
+  base_valid_ = counts.ok() && *counts == Counts::yes;
   return {};
 }
 

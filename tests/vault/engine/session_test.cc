@@ -204,6 +204,10 @@ TEST_F(SessionTest, ATombstoneAtCommitLeadsToASuccessorThatHoldsEverything) {
   }
   expect_readable({point, root}, more);
   // The manifest of the tombstoned session does not count, and its number is no gap.
+  ClosingList closing;
+  closing.header = header(run);
+  ASSERT_OK(
+      store.put(collection_name(run, kStepClosing), closing.encode(vault.maintainer.signing_seed)));
   const PointList list = points();
   EXPECT_TRUE(list.defects.empty()) << list.defects[0].name << list.defects[0].reason;
   ASSERT_EQ(list.points.size(), 2u);
@@ -216,16 +220,26 @@ TEST_F(SessionTest, AManifestSeenByTheClosingListCountsInSpiteOfTheTombstone) {
   ASSIGN(const auto p, testing::write_point(store, vault, files));
   const SessionId session = points().points[0].manifest.session();
   const RunId run = RunId::random();
+  const auto close = [&](const RunId& by, std::vector<SeenManifest> manifests) {
+    ClosingList closing;
+    closing.header = header(by);
+    closing.manifests = std::move(manifests);
+    return store.put(collection_name(by, kStepClosing),
+                     closing.encode(vault.maintainer.signing_seed));
+  };
   put_tombstone(session, run);
-  EXPECT_TRUE(points().points.empty());
-  ClosingList closing;
-  closing.header = header(run);
-  closing.manifests = {{vault.item, p.point.sequence, p.point.sha256}};
-  ASSERT_OK(
-      store.put(collection_name(run, kStepClosing), closing.encode(vault.maintainer.signing_seed)));
+  // It may have been reported: until the run has decided, or if it died before, it is a point.
   EXPECT_EQ(points().points.size(), 1u);
+  EXPECT_FALSE(begin(request(base_of(p)))->base_is_valid());
+  ASSERT_OK(close(run, {{vault.item, p.point.sequence, p.point.sha256}}));
+  EXPECT_EQ(points().points.size(), 1u);
+  EXPECT_TRUE(begin(request(base_of(p)))->base_is_valid());
+  const RunId second = RunId::random();
+  put_tombstone(session, second);
+  EXPECT_EQ(points().points.size(), 1u);
+  EXPECT_FALSE(begin(request(base_of(p)))->base_is_valid());
   // A second collector that did not see it takes it back.
-  put_tombstone(session, RunId::random());
+  ASSERT_OK(close(second, {}));
   EXPECT_TRUE(points().points.empty());
 }
 

@@ -94,15 +94,16 @@ class Closings:
         self.store, self.vault, self.lifecycle, self.kept = store, vault, lifecycle, {}
 
     def names(self, run, row):
-        """Whether the run's closing list has this manifest. Refused if the list is damaged."""
+        """Whether the run's closing list has this manifest, or there is no such list yet: then the
+        manifest is undecided, and a point. Refused if the list is damaged."""
         if run not in self.kept:
             try:
                 data = self.store.get(f"collections/{run.hex()}/closing")
-                rows = () if data is None else decode_run_object(
-                    data, self.vault, run, "closing", self.lifecycle)[1]
-                self.kept[run] = frozenset(rows), None
+                rows = None if data is None else frozenset(decode_run_object(
+                    data, self.vault, run, "closing", self.lifecycle)[1])
+                self.kept[run] = rows, None
             except Refused as refused:
                 self.kept[run] = None, str(refused)
         rows, damage = self.kept[run]
-        refuse_if(rows is None, damage)
-        return row in rows
+        refuse_if(damage is not None, damage)
+        return rows is None or row in rows
