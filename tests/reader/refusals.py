@@ -273,6 +273,7 @@ class SignedObjects(RefusalTest):
         """Whoever may put objects hides no point: it takes a maintainer's key."""
         small, session = self.small, self.small.vectors["session1.id"]
         name = small.tombstone(session, OTHER)
+        small.closing(OTHER, [])
         self.assert_points(self.ids[1:])
         self.check()
         good, second = small.get(name), small.vectors["session2.id"]
