@@ -86,7 +86,7 @@ class RefusalTest(unittest.TestCase):
         """Both list these points and no others. Returns what the reader says of the rest."""
         listed_ = self.reader("points", expect=reader_code)
         self.assertEqual([line.split("\t")[0] for line in listed_.out.splitlines()], ids)
-        found = self.program("points", "--json", expect=(0, 3))
+        found = self.program("points", "--deleted", "--json", expect=(0, 3))
         self.assertEqual([o["id"] for o in found.of("point")], ids, str(found))
         return listed_.err
 
