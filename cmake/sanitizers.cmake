@@ -2,10 +2,12 @@
 # before it runs ctest here, so that one summary covers everything. Each program runs in shards, side
 # by side.
 foreach(suite asan tsan)
-  # One thread changes bytes or turns keys there, slowly: nothing for the thread sanitizer to see.
-  set(filter "*")
+  # The model is arithmetic on one thread, and thirty years of points are too.
+  set(filter "-*SessionModel*:Retention.ThirtyYears*")
   if(suite STREQUAL tsan)
-    set(filter "-Tamper*:Rotation*:DeepTree*")
+    # One thread changes bytes, turns keys or loses directories there, slowly, or threads take turns:
+    # nothing for the thread sanitizer to see.
+    set(filter "${filter}:Tamper*:Rotation*:DeepTree*:Striped*:Repair*:Simulation*:*SimulationPlant*")
   endif()
   foreach(program base vault backup_agent)
     set(shards 1)
