@@ -148,6 +148,7 @@ class HastyFiles final : public io::FileSystem {
     return behind_.list(path);
   }
   Result<bool> is_network(const std::string& path) override { return behind_.is_network(path); }
+  Result<io::Space> space(const std::string& path) override { return behind_.space(path); }
   io::TimeNs now_ns() override { return behind_.now_ns(); }
 
  private:
