@@ -81,18 +81,4 @@ class LosesPuts final : public StoreLayer {
   SimStore& sim_;
 };
 
-// What it once read of a pack it serves for ever: a cache that nobody empties when packs go. The
-// cache belongs to the machine, and is given to each layer.
-class StaleReads final : public StoreLayer {
- public:
-  using Cache = std::map<std::string, Bytes>;
-  StaleReads(vault::Store& behind, Cache& cache) : StoreLayer(behind), cache_(cache) {}
-  Result<vault::ObjectInfo> head(const std::string& name) override;
-  Status get_range(const std::string& name, uint64_t offset, MutableByteView out) override;
-
- private:
-  const Bytes* cached(const std::string& name);
-  Cache& cache_;
-};
-
 }  // namespace holdfast::testing

@@ -148,6 +148,7 @@ class HastyFiles final : public io::FileSystem {
     return behind_.list(path);
   }
   Result<bool> is_network(const std::string& path) override { return behind_.is_network(path); }
+  Result<io::Space> space(const std::string& path) override { return behind_.space(path); }
   io::TimeNs now_ns() override { return behind_.now_ns(); }
 
  private:
@@ -226,8 +227,6 @@ void both_collectors(Cast& cast, const Layer& layer) {
   cast.c.wrap = cast.d.wrap = layer;
 }
 
-constexpr SimFaults kStalls{10, 150, 10, 0};
-
 const Plant kPlants[] = {
     {"ManifestIsNotPut",
      [](Cast& cast) {
@@ -237,22 +236,11 @@ const Plant kPlants[] = {
      }},
     {"FailedListsAreEmpty", [](Cast& cast) { both_collectors(cast, layer<EmptyForErrors>()); }},
     {"CollectorSeesNoSessions",
-     [](Cast& cast) { both_collectors(cast, layer<BlindTo>(std::string("sessions/"))); }},
+     [](Cast& cast) { both_collectors(cast, layer<BlindTo>(std::string("sessions/"))); }, kUsual,
+     19},
     {"CollectorMissesPoints",
-     [](Cast& cast) { both_collectors(cast, layer<BlindTo>(std::string("/0000000005"))); }},
-    {"WriterSeesNoCondemnedList",
-     [](Cast& cast) { both_machines(cast, layer<BlindTo>(std::string("collections/"))); }, kStalls},
-    {"WriterSeesNoTombstone",
-     [](Cast& cast) { both_machines(cast, layer<BlindTo>(std::string("/tombstone-"))); }, kStalls},
-    {"WriterKeepsReadingPacksThatAreGone",
-     [](Cast& cast) {
-       static StaleReads::Cache cache;
-       cache.clear();
-       both_machines(cast, [](SimStore& s) {
-         return std::unique_ptr<vault::Store>(new StaleReads(s, cache));
-       });
-     },
-     kStalls},
+     [](Cast& cast) { both_collectors(cast, layer<BlindTo>(std::string("/0000000005"))); }, kUsual,
+     19},
 };
 
 class SimulationPlant : public ::testing::TestWithParam<Plant> {};
