@@ -8,6 +8,7 @@ namespace holdfast::vault {
 namespace {
 
 constexpr size_t kReadBytes = 8 * 1024 * 1024;
+constexpr size_t kGoneNamedMax = 20;  // of one index run
 
 }  // namespace
 
@@ -119,11 +120,22 @@ Status PackCheck::check_index(const std::vector<ObjectInfo>& objects) {
                 "its content does not hash to its name; restores read the packs instead");
       continue;
     }
+    size_t gone = 0;
     for (const IndexedPack& p : run->packs()) {
       covered.insert(p.id);
       if (!packs_.contains(p.id)) {
-        c_.damage(pack_name(p.id), "missing, although " + object.name + " lists it");
+        // What a collector freed may be listed for a while. If it is lost instead, and needed, the
+        // points that need it are found below.
+        if (gone++ < kGoneNamedMax) {
+          c_.remark(pack_name(p.id), "gone, although " + object.name +
+                                         " lists it: collected, or lost; points that need it are "
+                                         "named as damaged");
+        }
       }
+    }
+    if (gone > kGoneNamedMax) {
+      c_.remark(object.name,
+                "lists " + std::to_string(gone - kGoneNamedMax) + " more packs that are gone");
     }
   }
   // Every domain gets an index that knows all good packs, whatever the stored runs are worth.

@@ -113,14 +113,12 @@ class Repair {
     TRYV(read_runs(covered, bad));
     std::map<DomainId, IndexRunBuilder> builders;
     std::set<PackId> unreadable;
-    std::set<PackId> present;
     TRY(const auto packs, store_.list(std::string(kPacksPrefix)));
     std::map<SessionId, bool> ended;
     for (const ObjectInfo& object : packs) {
       TRYV(interrupted());
       const auto id = parse_pack_name(object.name);
       if (!id.ok()) continue;
-      present.insert(*id);
       if (covered.contains(*id)) continue;
       TRY(const bool has_ended, session_ended(ended, id->session));
       if (!has_ended) continue;  // its session, or the one that adopts it, puts the run
@@ -141,9 +139,6 @@ class Repair {
     }
     for (auto& [domain, builder] : builders) {
       if (!builder.empty()) TRYV(put_run(domain, builder));
-    }
-    for (const PackId& pack : covered) {
-      if (!present.contains(pack)) TRYV(report_missing(pack));
     }
     for (const BadRun& run : bad) TRYV(remove_run(run, unreadable));
     return {};
@@ -205,18 +200,6 @@ class Repair {
     done(name, "index run made from the footers of packs");
     if (options_.dry_run) return {};
     return store_.put(name, bytes);
-  }
-
-  Status report_missing(const PackId& pack) {
-    // Removed by a collector since the runs were listed, or lost.
-    const auto info = store_.head(pack_name(pack));
-    if (info.ok()) return {};
-    if (!is_absent(info.error())) {
-      if (is_verdict(info.error())) return {};  // said where it was found
-      return info.error();
-    }
-    left(pack_name(pack), "missing, although an index run lists it");
-    return {};
   }
 
   Status remove_run(const BadRun& run, const std::set<PackId>& unreadable) {

@@ -1,6 +1,6 @@
 // Collection against the real session code: what is freed, what never is, and who is waited for.
 // The interleavings of session and collector are explored by the model and the simulator
-// (tests/support/sim_vault.h); here each rule is met once, by hand.
+// (tests/support/sim_store.h); here each rule is met once, by hand.
 
 #include "vault/engine/collect.h"
 
