@@ -31,9 +31,9 @@ Result<bool> KeepRule::is_before(const ItemId& item, uint64_t sequence, size_t r
 // Copies of one agent for one item: all but the newest of those that are older than the point go.
 Status KeepRule::choose_among(size_t rank, std::vector<CopyOfChunk*>& copies) {
   const auto key = [](const CopyOfChunk* c) {
-    // Of equal claims the copy that a collector made comes last, to let the first one go.
+    // Of equal claims the copy that a collector made last comes last, to let the others go.
     return std::tuple(c->claim->agent, c->claim->item, c->claim->sequence, c->pack->is_copy,
-                      c->pack->pack.id);
+                      c->pack->stored_ns, c->pack->pack.id);
   };
   std::sort(copies.begin(), copies.end(),
             [&](const auto* a, const auto* b) { return key(a) < key(b); });

@@ -124,7 +124,7 @@ TEST_F(TamperTest, AMissingPackIsNamedWithTheFilesItTakesAlong) {
   ASSERT_EQ(report.points.size(), 1u);
   EXPECT_EQ(report.points[0].files.size(), 3u);
   bool named = false;
-  for (const CheckFinding& f : report.damage) named = named || f.object == name;
+  for (const CheckFinding& f : report.remarks) named = named || f.object == name;
   EXPECT_TRUE(named);
 }
 
