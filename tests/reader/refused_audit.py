@@ -90,11 +90,13 @@ class Lifecycle(RefusalTest):
     def assert_maintains(self, maintainer, seed, does):
         """Whether this key's tombstones count."""
         name = self.small.tombstone(self.small.vectors["session1.id"], OTHER, maintainer, seed)
+        closing = self.small.closing(OTHER, [])  # that leaves the point out
         err = self.assert_points(self.ids[1:] if does else self.ids,
                                  reader_code=0 if does and not self.passed_over else 3)
         self.assertEqual(name in err, not does)
         self.assertEqual(name in self.check(expect=(0, 1)).out, not does)
         self.small.remove(name)
+        self.small.remove(closing)
 
     # --- Who signs
 

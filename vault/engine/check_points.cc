@@ -1,6 +1,7 @@
 #include "vault/engine/check_points.h"
 
 #include <algorithm>
+#include <map>
 
 #include <boost/unordered/unordered_flat_set.hpp>
 
@@ -40,9 +41,10 @@ class PointChecker {
       bool whole = true;
     };
     std::vector<Visit> stack;
+    IdSet& whole = whole_[domain];
     // Descends into a page, or settles a chunk at once. False if it is lost or has lost parts.
     const auto enter = [&](const ChunkId& id) -> Result<bool> {
-      if (whole_.contains(id)) return true;
+      if (whole.contains(id)) return true;
       if (lost.contains(id)) return false;
       TRY(const auto copy, packs_.good_copy(domain, id));
       if (!copy) {
@@ -62,7 +64,7 @@ class PointChecker {
         const Visit done = std::move(stack.back());
         stack.pop_back();
         if (done.whole) {
-          whole_.insert(done.id);
+          whole.insert(done.id);
         } else if (!stack.empty()) {
           stack.back().whole = false;
         }
@@ -115,7 +117,7 @@ class PointChecker {
 
   // Whether any chunk below an extents page is lost.
   Result<bool> extents_lost(DomainReader& domain, const ChunkId& root, const IdSet& lost) {
-    if (whole_.contains(root)) return false;
+    if (whole_[domain.id()].contains(root)) return false;
     if (lost.contains(root)) return true;
     TRY(const auto node, domain.load_node(root));
     TRY(const NodeType type, node_type(node->payload));
@@ -132,7 +134,7 @@ class PointChecker {
 
   Status name_files(const DomainId& domain_id, const ChunkId& page, const std::string& from,
                     const IdSet& lost, DamagedPoint& damaged) {
-    if (whole_.contains(page)) return {};
+    if (whole_[domain_id].contains(page)) return {};
     if (lost.contains(page)) {
       name_file(damaged, "everything from /" + from + " on, up to the next name given here");
       return {};
@@ -175,7 +177,8 @@ class PointChecker {
   CheckContext& c_;
   PackCheck& packs_;
   VaultReader* const reader_;
-  IdSet whole_;  // pages that are good with everything below them
+  // Pages that are good with everything below them, by domain.
+  std::map<DomainId, IdSet> whole_;
 };
 
 }  // namespace

@@ -220,7 +220,7 @@ TEST_F(CopyTest, AnInterruptedPointIsResumed) {
   write();
   testing::FaultyStore faulty(target);
   // All but the last packs, then no more.
-  size_t packs = 0;
+  std::atomic<size_t> packs = 0;
   faulty.on_operation = [&](const std::string& kind, const std::string& name) {
     if (kind == "put" && name.starts_with(kPacksPrefix) && ++packs == 2) {
       faulty.kill_at(faulty.operations(), false);
