@@ -7,7 +7,7 @@ foreach(suite asan tsan)
   if(suite STREQUAL tsan)
     # One thread changes bytes, turns keys or loses directories there, slowly, or threads take turns:
     # nothing for the thread sanitizer to see.
-    set(filter "${filter}:Tamper*:Rotation*:DeepTree*:Striped*:Repair*:Simulation*:*SimulationPlant*")
+    set(filter "${filter}:Tamper*:Rotation*:DeepTree*:Striped*:Repair*:Simulation*:*SimulationPlant*:CollectTest*:CopyTest.GoesOn*:AuditEntry*")
   endif()
   foreach(program base vault backup_agent)
     set(shards 1)
