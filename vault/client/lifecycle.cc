@@ -54,22 +54,27 @@ Result<uint64_t> Lifecycle::append(const AuditKey& key, const AuditLog::Make& ma
   return log_.append(vault_.store(), key, time_.now_ns, make);
 }
 
-Result<AuditKey> Lifecycle::granted(Role role) const {
-  TRY(const auto keys, vault_.state().load_granted(vault_.id(), role));
+Result<MaintainerKeys> granted_keys(Vault& vault, const LifecycleState& state, Role role) {
+  TRY(auto keys, vault.state().load_granted(vault.id(), role));
   const std::string name(name_of(role));
   if (!keys) {
     return Error{Errc::no_authority, "it is no " + name + " of the vault at " +
-                                         vault_.store().location() + " ('holdfast vault enrol --" +
+                                         vault.store().location() + " ('holdfast vault enrol --" +
                                          name + "', with the passphrase, makes it one)"};
   }
-  const auto grant = state().grants.find(keys->id);
-  if (grant == state().grants.end() || !grant->second.active ||
+  const auto grant = state.grants.find(keys->id);
+  if (grant == state.grants.end() || !grant->second.active ||
       grant->second.key != keys->public_key()) {
     return Error{Errc::no_authority, "the vault's audit log does not grant its " + name +
                                          "'s key " + keys->id.hex() +
                                          " (any more); enrol it again with the passphrase"};
   }
-  return AuditKey{{keys->id, 0}, keys->signing_seed};
+  return std::move(*keys);
+}
+
+Result<AuditKey> Lifecycle::granted(Role role) const {
+  TRY(const MaintainerKeys keys, granted_keys(vault_, state(), role));
+  return AuditKey{{keys.id, 0}, keys.signing_seed};
 }
 
 Result<Lifecycle::Changed> Lifecycle::change(const VaultSecret& secret,

@@ -9,6 +9,10 @@
 
 namespace holdfast::vault {
 
+// This machine's key in that role. Errors: Errc::no_authority if it has none, or none that the log
+// grants; the system's.
+Result<MaintainerKeys> granted_keys(Vault& vault, const LifecycleState& state, Role role);
+
 class Lifecycle {
  public:
   // Reads the log and the points. Errors: the store's; Errc::key_not_trusted.

@@ -27,7 +27,4 @@ auto with_reserve(Store& store, const Work& work) -> decltype(work()) {
 Result<CollectReport> collect_vault(Vault& vault, CollectOptions options, CollectProgress& progress,
                                     const std::stop_token& stop);
 
-// This machine's key as a maintainer. Errors: Errc::no_authority; the system's.
-Result<MaintainerKeys> maintainer_keys(Vault& vault, const LifecycleState& lifecycle);
-
 }  // namespace holdfast::vault

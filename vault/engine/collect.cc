@@ -247,8 +247,8 @@ class Collection {
       if (buried) continue;
       TRY(const io::TimeNs last_sign, last_sign_of(id, s));
       const bool silent = now - last_sign >= options_.session_silent_ns;
-      const bool stubborn = now - condemned.stored_ns >= options_.session_limit_ns;
-      if (silent || stubborn) {
+      const bool unheeding = now - condemned.stored_ns >= options_.session_limit_ns;
+      if (silent || unheeding) {
         TRYV(put_tombstone(c_, run, id));
         report_.given_up.push_back(id);
       } else {

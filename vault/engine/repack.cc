@@ -6,6 +6,7 @@
 
 #include "vault/engine/pack_catalog.h"
 #include "vault/engine/pack_uploader.h"
+#include "vault/engine/segment_copy.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
 
@@ -37,8 +38,7 @@ class DomainRepack {
 
   // Everything needed in one pack. False if it cannot be read as it should.
   Result<bool> copy(const SurveyedPack& source, const PackUse& use) {
-    const std::string name = pack_name(source.pack.id);
-    auto copied = copy_segments(source, use, name);
+    auto copied = copy_segments(source, use);
     if (copied.ok()) return true;
     if (!is_verdict(copied.error())) return std::move(copied).error();
     out_.damaged.push_back(copied.error().message());
@@ -53,7 +53,7 @@ class DomainRepack {
   }
 
  private:
-  Status copy_segments(const SurveyedPack& source, const PackUse& use, const std::string& name) {
+  Status copy_segments(const SurveyedPack& source, const PackUse& use) {
     TRY(const auto footer, catalog_.footer(source.pack));
     std::shared_ptr<const PackEdges> edges;
     if (footer->kind == PackKind::metadata) {
@@ -64,29 +64,11 @@ class DomainRepack {
       const PackSegment& s = footer->segments[i];
       const SegmentClaim* claim = source.claim_of(static_cast<uint32_t>(i));
       CHECK(claim != nullptr);
-      SealedSegment sealed;
-      sealed.stored = Buffer(s.stored_bytes);
-      sealed.codec = s.codec;
-      sealed.counter = s.counter;
-      sealed.sha256 = s.sha256;
-      TRYV(store_.get_range(name, s.offset, sealed.stored.view()));
-      if (crypto::sha256(sealed.stored.view()) != s.sha256) {
-        return Error{Errc::damaged, name + " (segment " + std::to_string(i) + ")"};
-      }
-      std::vector<ChunkRef> refs(s.chunk_count);
-      for (uint32_t c = 0; c < s.chunk_count; ++c) {
-        const size_t chunk = s.chunk_first + c;
-        refs[c].id = footer->chunk_ids[chunk];
-        refs[c].kind = footer->kind_of(chunk);
-        if (edges) {
-          const auto of_chunk = edges->of(chunk);
-          refs[c].edges.assign(of_chunk.begin(), of_chunk.end());
-        }
-      }
+      TRY(SegmentCopy copy, copy_segment(store_, source.pack.id, *footer, edges.get(), i));
       claims_[footer->kind].push_back({1, claim->agent, claim->item, claim->sequence});
       out_.bytes += s.stored_bytes;
-      TRYV(uploader_.add(footer->kind, footer->sessions[s.session_index], std::move(refs),
-                         std::move(sealed)));
+      TRYV(uploader_.add(footer->kind, footer->sessions[s.session_index], std::move(copy.refs),
+                         std::move(copy.sealed)));
     }
     return {};
   }

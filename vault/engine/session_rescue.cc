@@ -1,5 +1,6 @@
 // A session beside a collector: what it copies out of packs that are about to go.
 
+#include "vault/engine/segment_copy.h"
 #include "vault/engine/session.h"
 #include "vault/errc.h"
 #include "vault/format/object_names.h"
@@ -59,27 +60,10 @@ Status Session::copy_segments(const PackId& id, const std::set<uint16_t>* segmen
   for (size_t i = 0; i < footer->segments.size(); ++i) {
     if (segments != nullptr && !segments->contains(static_cast<uint16_t>(i))) continue;
     const PackSegment& s = footer->segments[i];
-    SealedSegment sealed;
-    sealed.stored = Buffer(s.stored_bytes);
-    sealed.codec = s.codec;
-    sealed.counter = s.counter;
-    sealed.sha256 = s.sha256;
-    if (const Status got = store_.get_range(name, s.offset, sealed.stored.view()); !got.ok()) {
-      return lost(got.error());
-    }
-    if (crypto::sha256(sealed.stored.view()) != s.sha256) return lost(Error{Errc::damaged, name});
-    std::vector<ChunkRef> refs(s.chunk_count);
-    for (uint32_t c = 0; c < s.chunk_count; ++c) {
-      const size_t chunk = s.chunk_first + c;
-      refs[c].id = footer->chunk_ids[chunk];
-      refs[c].kind = footer->kind_of(chunk);
-      if (edges) {
-        const auto of_chunk = edges->of(chunk);
-        refs[c].edges.assign(of_chunk.begin(), of_chunk.end());
-      }
-    }
-    TRYV(uploader_->add(footer->kind, footer->sessions[s.session_index], std::move(refs),
-                        std::move(sealed)));
+    auto copy = copy_segment(store_, id, *footer, edges.get(), i);
+    if (!copy.ok()) return lost(std::move(copy).error());
+    TRYV(uploader_->add(footer->kind, footer->sessions[s.session_index], std::move(copy->refs),
+                        std::move(copy->sealed)));
   }
   return {};
 }
